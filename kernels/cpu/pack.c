@@ -1,0 +1,155 @@
+// Parameters from a file's F32, F16 or BF16 to the fp32 layouts of the ops:
+//   VECTOR, ROWS   as they are
+//   LINEAR         [columns, rows], the transpose of what a file holds (and what a transposed source is already)
+//   CONV           [taps, c, c_out], from [c_out, c, taps] or, transposed, from [c, c_out, taps]
+// None depends on how many rows the op will have.
+#include <string.h>
+
+#include "kernels/cpu/cpu.h"
+
+enum {
+  CHUNK = 1 << 16,             // values of an item of a plain conversion
+  BLOCK_OUT = 64,              // rows of a source that an item transposes: 256 bytes of every row of the result
+  BLOCK_IN = VC_CPU_TAPS_MAX,  // values of each of them at most, twice in scratch
+  BLOCK_LINE = 512,            // values of each where a channel has few taps: 128 KB at a time
+  SPREAD_VALUES = 1 << 16,     // values of a transposed kernel that are in scratch at a time
+};
+
+_Static_assert(2 * BLOCK_OUT * BLOCK_IN * sizeof(float) <= VC_CPU_SCRATCH, "a thread's memory holds both blocks");
+_Static_assert(SPREAD_VALUES * sizeof(float) <= VC_CPU_SCRATCH, "a thread's memory holds a transposed kernel's part");
+
+// The source seen as [outer, c, taps], to be stored as [taps, c, all outers] from column `first` on; or, when plain, as
+// a run of values.
+typedef struct job {
+  const vc_tensor *source;
+  const vc_cpu_vector *loops;
+  int64_t outer, c, taps;
+  int64_t columns, first;
+  int64_t c_step, c_blocks;  // channels an item, and how many such pieces
+  float *to;
+} job;
+
+static void convert(const vc_cpu_vector *loops, float *to, const vc_tensor *source, int64_t first, int64_t count) {
+  const char *from = (const char *)source->data + (size_t)first * vc_dtype_size(source->dtype);
+  if (source->dtype == VC_F16)
+    loops->half_to_float(to, from, count);
+  else
+    vc_to_float(to, from, source->dtype, (size_t)count);
+}
+
+static vc_status plain_work(void *context, int64_t item, void *scratch) {
+  (void)scratch;
+  const job *j = context;
+  int64_t from = item * CHUNK, count = j->outer - from < CHUNK ? j->outer - from : CHUNK;
+  convert(j->loops, j->to + from, j->source, from, count);
+  return VC_OK;
+}
+
+static vc_status transpose_work(void *context, int64_t item, void *scratch) {
+  const job *j = context;
+  int64_t out0 = item / j->c_blocks * BLOCK_OUT, c0 = item % j->c_blocks * j->c_step;
+  int64_t outs = j->outer - out0 < BLOCK_OUT ? j->outer - out0 : BLOCK_OUT;
+  int64_t channels = j->c - c0 < j->c_step ? j->c - c0 : j->c_step, line = channels * j->taps;
+  float *block = scratch, *turned = block + BLOCK_OUT * BLOCK_IN;  // [outs, line], [line, outs]
+  for (int64_t o = 0; o < outs; o++)
+    convert(j->loops, block + o * line, j->source, ((out0 + o) * j->c + c0) * j->taps, line);
+  j->loops->transpose(turned, outs, block, outs, line, line, 1);
+  for (int64_t tap = 0; tap < j->taps; tap++)
+    for (int64_t i = 0; i < channels; i++)
+      memcpy(j->to + (tap * j->c + c0 + i) * j->columns + j->first + out0, turned + (i * j->taps + tap) * outs,
+             (size_t)outs * sizeof(float));
+  return VC_OK;
+}
+
+// One input channel of a transposed convolution an item: [c_out, taps] to the channel's row of every tap.
+static vc_status spread_work(void *context, int64_t item, void *scratch) {
+  const job *j = context;
+  for (int64_t c0 = 0; c0 < j->columns; c0 += j->c_step) {
+    int64_t channels = j->columns - c0 < j->c_step ? j->columns - c0 : j->c_step;
+    float *block = scratch, *to = j->to + item * j->columns + c0;
+    convert(j->loops, block, j->source, (item * j->columns + c0) * j->taps, channels * j->taps);
+    for (int64_t tap = 0; tap < j->taps; tap++, to += j->c * j->columns)
+      for (int64_t i = 0; i < channels; i++) to[i] = block[i * j->taps + tap];
+  }
+  return VC_OK;
+}
+
+static int64_t taps_of(const vc_pack *p) {
+  return p->layout == VC_LAYOUT_CONV ? p->kernel[0] * p->kernel[1] * p->kernel[2] : 1;
+}
+
+vc_status vc_cpu_pack_bytes(const vc_pack *p, size_t *bytes, vc_error *error) {
+  *bytes = 0;
+  if ((unsigned)p->layout > VC_LAYOUT_CONV) return vc_fail(error, VC_INVALID, "%d is no layout", (int)p->layout);
+  if (p->dtype != VC_F32)
+    return vc_fail(error, VC_UNSUPPORTED, "the cpu backend packs for F32, not for %s", vc_dtype_name(p->dtype));
+  bool conv = p->layout == VC_LAYOUT_CONV;
+  if (!vc_cpu_sizes(5, (int64_t[]){p->rows, p->columns, conv ? p->kernel[0] : 1, conv ? p->kernel[1] : 1,
+                                   conv ? p->kernel[2] : 1}))
+    return vc_fail(error, VC_INVALID, "a parameter of %lld x %lld values is empty or too large", (long long)p->rows,
+                   (long long)p->columns);
+  if (p->stacked < 1 || p->stacked > VC_STACK_MAX || (p->stacked > 1 && p->transposed))
+    return vc_fail(error, VC_UNSUPPORTED, "%d sources joined%s", p->stacked, p->transposed ? " and transposed" : "");
+  if (p->transposed && p->layout != VC_LAYOUT_LINEAR && !conv)
+    return vc_fail(error, VC_UNSUPPORTED, "only matrices and kernels can be packed transposed");
+  if (taps_of(p) > VC_CPU_TAPS_MAX)
+    return vc_fail(error, VC_UNSUPPORTED, "a kernel of more than %d taps", VC_CPU_TAPS_MAX);
+  *bytes = (size_t)(p->rows * p->columns * taps_of(p)) * sizeof(float);
+  return VC_OK;
+}
+
+// Checks that the sources have what the packed parameter needs; counts[i] gets the values of each.
+static vc_status check_sources(const vc_pack *p, int64_t *counts, vc_error *error) {
+  size_t total = 0, wanted = (size_t)(p->rows * p->columns * taps_of(p));
+  for (int i = 0; i < p->stacked; i++) {
+    const vc_tensor *s = &p->source[i];
+    size_t count, bytes;
+    if (s->dtype != VC_F32 && s->dtype != VC_F16 && s->dtype != VC_BF16)
+      return vc_fail(error, VC_UNSUPPORTED, "a parameter in %s; F32, F16 and BF16 can be packed",
+                     vc_dtype_name(s->dtype));
+    if (!s->data || !vc_shape_count(s->dim, s->rank, s->dtype, &count, &bytes) || count > wanted ||
+        count % (wanted / (size_t)p->rows))
+      return vc_fail(error, VC_INVALID, "source %d of a parameter does not fit its %lld x %lld values", i,
+                     (long long)p->rows, (long long)p->columns);
+    counts[i] = (int64_t)count;
+    total += count;
+  }
+  if (total != wanted)
+    return vc_fail(error, VC_INVALID, "the sources have %zu values, the parameter %zu", total, wanted);
+  return VC_OK;
+}
+
+vc_status vc_cpu_pack(vc_device *device, const vc_pack *p, void *to, vc_error *error) {
+  size_t bytes;
+  int64_t counts[VC_STACK_MAX], done = 0;
+  vc_status status = vc_cpu_pack_bytes(p, &bytes, error);
+  if (status == VC_OK) status = check_sources(p, counts, error);
+  bool spread = p->layout == VC_LAYOUT_CONV && p->transposed;
+  bool turn = !spread && (p->layout == VC_LAYOUT_CONV || (p->layout == VC_LAYOUT_LINEAR && !p->transposed));
+  for (int i = 0; i < p->stacked && status == VC_OK; i++) {
+    job j = {.source = &p->source[i], .loops = vc_cpu_loops(device), .to = to};
+    if (turn) {
+      j.c = p->columns;
+      j.taps = taps_of(p);
+      j.outer = counts[i] / (j.c * j.taps);
+      j.columns = p->rows;
+      j.first = done;
+      done += j.outer;
+      j.c_step = BLOCK_LINE / j.taps < 1 ? 1 : BLOCK_LINE / j.taps;
+      j.c_blocks = (j.c + j.c_step - 1) / j.c_step;
+      status = vc_cpu_parallel(device, (j.outer + BLOCK_OUT - 1) / BLOCK_OUT * j.c_blocks, transpose_work, &j);
+    } else if (spread) {
+      j.c = p->columns;
+      j.taps = taps_of(p);
+      j.columns = p->rows;
+      j.c_step = SPREAD_VALUES / j.taps;
+      status = vc_cpu_parallel(device, j.c, spread_work, &j);
+    } else {
+      j.outer = counts[i];
+      j.to += done;
+      done += j.outer;
+      status = vc_cpu_parallel(device, (j.outer + CHUNK - 1) / CHUNK, plain_work, &j);
+    }
+  }
+  return status;
+}
