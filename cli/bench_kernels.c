@@ -1,0 +1,240 @@
+// videocomposer bench kernels: every distinct op of a network by itself, against what the machine can do.
+#include <dnnl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/kernels_print.h"
+#include "bench/step.h"
+#include "cli/bench.h"
+#include "cli/interrupt.h"
+#include "cli/progress.h"
+#include "kernels/cpu/cpu.h"
+
+typedef struct values {
+  vc_bench_target target;
+  vc_string_list shapes;
+  const char *filter, *compare;
+  bool cold, variants, prologue, list, no_step, no_roofline, json, csv, no_progress;
+  int runs;
+  double seconds;
+} values;
+
+static const vc_option options[] = {
+    {.kind = VC_OPTION_HEADING, .help = "What is measured"},
+    VC_BENCH_TARGET_OPTIONS(values),
+    {.name = "filter",
+     .kind = VC_OPTION_STRING,
+     .field = offsetof(values, filter),
+     .value = "TEXT",
+     .help = "only ops whose description or first module contains this"},
+    {.name = "prologue",
+     .kind = VC_OPTION_FLAG,
+     .field = offsetof(values, prologue),
+     .help = "also ops that run once a video only"},
+    {.name = "shape",
+     .kind = VC_OPTION_LIST,
+     .field = offsetof(values, shapes),
+     .value = "OP",
+     .help = "this op instead of a network's, described as in the last column; may be repeated"},
+    {.name = "list",
+     .kind = VC_OPTION_FLAG,
+     .field = offsetof(values, list),
+     .help = "only list the ops and how often each occurs"},
+    {.kind = VC_OPTION_HEADING, .help = "How"},
+    {.name = "cold",
+     .kind = VC_OPTION_FLAG,
+     .field = offsetof(values, cold),
+     .help = "with other data in the caches before every run"},
+    {.name = "variants",
+     .kind = VC_OPTION_FLAG,
+     .field = offsetof(values, variants),
+     .help = "also each of the backend's implementations (CPU: instruction sets)"},
+    {.name = "seconds",
+     .kind = VC_OPTION_FLOAT,
+     .field = offsetof(values, seconds),
+     .min = 0,
+     .max = 3600,
+     .fallback = "0.3",
+     .help = "to spend on each op; at least three runs"},
+    {.name = "runs",
+     .kind = VC_OPTION_INT,
+     .field = offsetof(values, runs),
+     .min = 1,
+     .max = VC_SAMPLES_MAX,
+     .fallback = "200",
+     .help = "of each op, at most"},
+    {.name = "no-step",
+     .kind = VC_OPTION_FLAG,
+     .field = offsetof(values, no_step),
+     .help = "do not measure the whole step beside the sum of its ops"},
+    {.name = "no-roofline",
+     .kind = VC_OPTION_FLAG,
+     .field = offsetof(values, no_roofline),
+     .help = "do not measure what the machine does at best"},
+    {.name = "no-progress", .kind = VC_OPTION_FLAG, .field = offsetof(values, no_progress), .help = "no progress bar"},
+    {.kind = VC_OPTION_HEADING, .help = "Output"},
+    {.name = "compare",
+     .kind = VC_OPTION_STRING,
+     .field = offsetof(values, compare),
+     .value = "FILE",
+     .help = "JSON of an earlier run: the ratio of the times, and whether it exceeds the spread"},
+    {.name = "json", .kind = VC_OPTION_FLAG, .field = offsetof(values, json), .help = "print JSON"},
+    {.name = "csv", .kind = VC_OPTION_FLAG, .field = offsetof(values, csv), .help = "print CSV"},
+};
+
+static const vc_command_spec spec = {
+    .name = "bench kernels",
+    .summary =
+        "times every distinct op of a network's step by itself: median and spread, arithmetic and memory\n"
+        "traffic a second, share of the roofline that a large product and a large copy set here, and the\n"
+        "error against double precision",
+    .max_arguments = 0,
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .example =
+        "videocomposer bench kernels --json >before.json\n"
+        "videocomposer bench kernels --released --filter conv --compare before.json\n"
+        "videocomposer bench kernels --shape 'linear rows=4096 c=320 c_out=1280 bias activation=geglu' --variants",
+    .notes =
+        "An op whose operands fit into the caches may exceed 100 % of the roofline: its ceiling is that of\n"
+        "the memory behind them.",
+};
+
+static vc_status collect(vc_op_cases *out, const values *v, const vc_bench_opened *target, vc_device *device,
+                         vc_error *error) {
+  *out = (vc_op_cases){0};
+  vc_status status = VC_OK;
+  for (int i = 0; i < v->shapes.count && !status; i++) status = vc_op_cases_add_text(out, v->shapes.item[i], error);
+  if (status || v->shapes.count) return status;
+  vc_graph *graph;
+  vc_plan *plan;
+  vc_plan_options o = {.backend = &vc_backend_cpu, .device = device, .dtype = VC_F32};
+  status = vc_plan_describe(&graph, (vc_plan_network)v->target.network, &target->config, &target->shape, error);
+  if (!status) status = vc_plan_new(&plan, graph, &o, error);
+  if (status) return status;
+  status = vc_op_cases_of_plan(out, plan, error);
+  vc_plan_free(plan);
+  if (!status) vc_op_cases_filter(out, v->filter, v->prologue);
+  if (!status && !out->count)
+    status = vc_fail(error, VC_INVALID, "--filter %s: no op contains this; --list shows them", v->filter);
+  return status;
+}
+
+static void print_list(const vc_op_cases *cases) {
+  printf("%5s %8s  %s\n", "step", "prologue", "op");
+  for (int i = 0; i < cases->count; i++)
+    printf("%5d %8d  %s\n", cases->item[i].in_step, cases->item[i].in_prologue, cases->item[i].text);
+}
+
+static void show_progress(void *opaque, int done, int total, const char *text) {
+  vc_progress *progress = opaque;
+  (void)text;
+  if (done == 0) vc_progress_begin(progress, stderr, true, "measuring ops", total);
+  vc_progress_step(progress, done);
+}
+
+// The whole step, when all of its ops are measured.
+static vc_status measure_step(double *seconds, const values *v, const vc_bench_opened *target, vc_error *error) {
+  enum { RUNS = 50 };
+  vc_step_result step;
+  *seconds = 0;
+  if (v->no_step || v->filter || v->shapes.count) return VC_OK;
+  vc_step_options o = {.network = (vc_plan_network)v->target.network,
+                       .config = &target->config,
+                       .model = target->opened ? &target->model : NULL,
+                       .shape = target->shape,
+                       .runs = RUNS,
+                       .threads = v->target.threads,
+                       .seconds = 2};
+  vc_status status = vc_step_measure(&step, &o, vc_bench_interrupted, error);
+  if (!status) *seconds = step.step.median;
+  return status;
+}
+
+static vc_status print(const values *v, const vc_kernels_result *result, vc_error *error) {
+  vc_kernels_before before, *with = NULL;
+  vc_status status = VC_OK;
+  if (v->compare) {
+    if ((status = vc_kernels_before_read(&before, v->compare, error))) return status;
+    with = &before;
+  }
+  if (v->json)
+    status = vc_kernels_print_json(stdout, result, with, error);
+  else if (v->csv)
+    vc_kernels_print_csv(stdout, result, with);
+  else
+    vc_kernels_print(stdout, result, with);
+  if (with) vc_kernels_before_free(with);
+  return status;
+}
+
+static const char *matrix_library(char *text, size_t size) {
+  const dnnl_version_t *version = dnnl_version();
+  snprintf(text, size, "oneDNN %d.%d.%d", version->major, version->minor, version->patch);
+  return text;
+}
+
+static vc_status measure(const values *v, const vc_op_cases *cases, const vc_bench_opened *target, vc_device *device,
+                         vc_error *error) {
+  vc_progress progress = {0};
+  char library[64];
+  vc_kernels_options o = {.backend = &vc_backend_cpu,
+                          .device = device,
+                          .dtype = VC_F32,
+                          .cold = v->cold,
+                          .variants = v->variants,
+                          .no_ceilings = v->no_roofline,
+                          .seconds = v->seconds,
+                          .runs = v->runs,
+                          .cancelled = vc_bench_interrupted,
+                          .progress = v->no_progress || !isatty(STDERR_FILENO) ? NULL : show_progress,
+                          .opaque = &progress};
+  vc_kernels_result result = {.backend = "cpu",
+                              .dtype = "f32",
+                              .network = v->shapes.count ? "" : vc_bench_networks[v->target.network],
+                              .instructions = vc_cpu_loops(device)->name,
+                              .library = matrix_library(library, sizeof library),
+                              .cold = v->cold,
+                              .threads = vc_cpu_threads(device)};
+  vc_status status = measure_step(&result.step_seconds, v, target, error);
+  if (!status) status = vc_kernels_measure(&result, cases, &o, error);
+  vc_progress_end(&progress);
+  if (!status) status = print(v, &result, error);
+  vc_kernels_free(&result);
+  return status;
+}
+
+static vc_status run(const values *v, vc_error *error) {
+  vc_bench_opened target;
+  vc_op_cases cases = {0};
+  vc_device *device = NULL;
+  vc_kernels_before before;
+  if (v->json && v->csv) return vc_fail(error, VC_INVALID, "--json or --csv, not both");
+  if (v->shapes.count && (v->filter || v->prologue))
+    return vc_fail(error, VC_INVALID, "--shape stands for itself; leave --filter and --prologue out");
+  if (v->compare) {  // a wrong file is told before minutes of measuring
+    vc_status status = vc_kernels_before_read(&before, v->compare, error);
+    if (status) return status;
+    vc_kernels_before_free(&before);
+  }
+  vc_status status = vc_bench_open(&target, &v->target, error);
+  if (status) return status;
+  status = vc_cpu_open(&device, v->target.threads, error);
+  if (!status) status = collect(&cases, v, &target, device, error);
+  if (!status && v->list) print_list(&cases);
+  if (!status && !v->list) status = measure(v, &cases, &target, device, error);
+  vc_op_cases_free(&cases);
+  if (device) vc_backend_cpu.close(device);
+  vc_bench_close(&target);
+  return status;
+}
+
+int vc_bench_kernels_command(int argc, char **argv) {
+  values v = {.json = false};
+  vc_arguments arguments;
+  vc_error error;
+  int exit_status;
+  if (!vc_command_start(&spec, argc, argv, &v, &arguments, &exit_status)) return exit_status;
+  vc_interrupt_install();
+  return vc_command_finish(&spec, run(&v, &error), &error);
+}
