@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Measures this machine and writes bench/results/DATE-MACHINE.json, from which render.py makes README's figures.
+
+    collect.py                      everything: some ten minutes on a quiet machine with two cores
+    collect.py --quick              the embedded model only: under a minute
+    collect.py --torch-python PATH  the Python that has PyTorch (default: this one); without PyTorch its part is left out
+
+What runs, in this order: of the embedded model a step, its ops one by one, whole jobs; of the released architecture, with
+made-up weights, a step and its ops; the same UNet in PyTorch (torch_baseline.py) and the same ops (torch_kernels.py),
+alternately with ours. Nothing else should run meanwhile: the system's load before and after is written down too. Only
+the standard library is needed.
+"""
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+FORMAT = "videocomposer-bench/1"
+HERE = Path(__file__).resolve().parent
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def first_line(path, pattern, fallback):
+    try:
+        found = re.search(pattern, Path(path).read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found.group(1).strip() if found else fallback
+
+
+def machine():
+    memory = int(first_line("/proc/meminfo", r"^MemTotal:\s+(\d+) kB", "0")) * 1024
+    return {"cpu": first_line("/proc/cpuinfo", r"^model name\s*:\s*(.+)$", platform.machine()),
+            "cores": len(os.sched_getaffinity(0)), "memory_bytes": memory,
+            "system": first_line("/etc/os-release", r'^PRETTY_NAME="?([^"\n]+)', platform.system()),
+            "kernel": platform.release()}
+
+
+def commit():
+    done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True)
+    return done.stdout.strip() or None
+
+
+def run(a, *arguments):
+    """-> the JSON that `videocomposer bench ...` prints."""
+    command = [a.binary, "bench", *arguments, "--json", "--threads", str(a.threads)]
+    say("  " + " ".join(command))
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(f"ended with status {done.returncode}: {' '.join(command)}")
+    return json.loads(done.stdout)
+
+
+def embedded(a):
+    return {"step": run(a, "step", "--runs", "50"), "kernels": run(a, "kernels", "--no-progress"),
+            "generate": run(a, "generate", "--runs", "2")}
+
+
+def released(a):
+    """The step is measured once, by itself; the ops are then set against it."""
+    step = run(a, "step", "--released", "--runs", "1")
+    kernels = run(a, "kernels", "--released", "--no-step", "--seconds", "0.1", "--no-progress")
+    kernels["step_seconds"] = step["seconds"]
+    kernels["sum_over_step"] = kernels["sum_seconds"] / step["seconds"]
+    return {"step": step, "kernels": kernels}
+
+
+def has_torch(a):
+    has = subprocess.run([a.torch_python, "-c", "import torch"], stderr=subprocess.DEVNULL).returncode == 0
+    if not has:
+        say(f"  {a.torch_python} has no PyTorch: left out")
+    return has
+
+
+def script(a, name, *options):
+    """-> the JSON that a script for PyTorch prints."""
+    command = [a.torch_python, str(HERE / name), "--threads", str(a.threads), *options]
+    say("  " + " ".join(command))
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True,
+                          env={**os.environ, "OMP_NUM_THREADS": str(a.threads)})
+    if done.returncode:
+        raise SystemExit(f"{name} ended with status {done.returncode}")
+    return json.loads(done.stdout)
+
+
+def torch(a):
+    """The UNet as a whole: what torch_baseline.py prints."""
+    ours = f"'{a.binary}' bench step --released --no-guidance --conditions style --runs 1 --json --threads {a.threads}"
+    return script(a, "torch_baseline.py", "--repeats", "2", "--variants", a.torch_variants, "--ours", ours)
+
+
+def torch_kernels(a):
+    """Its ops one by one: what torch_kernels.py prints."""
+    return script(a, "torch_kernels.py", "--ours", a.binary, "--repeats", "1", "--seconds", "0", "--json", "--", "--released")
+
+
+def name_of(result):
+    cpu = re.sub(r"\((R|TM|tm)\)|\bCPU\b|\bProcessor\b|@.*", " ", result["machine"]["cpu"])
+    words = re.sub(r"[^a-z0-9]+", "-", f"{cpu} {result['machine']['cores']} cores".lower()).strip("-")
+    return f"{result['date']}-{words}.json"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", default=str(HERE.parent / "build/videocomposer"))
+    parser.add_argument("--output", default=str(HERE / "results"), help="folder to write into")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--quick", action="store_true", help="the embedded model only")
+    parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
+    parser.add_argument("--torch-python", default=sys.executable, metavar="PATH", help="a Python that has PyTorch")
+    parser.add_argument("--torch-variants", default="channels_last", help="of torch_baseline.py, by commas")
+    a = parser.parse_args()
+    a.binary = str(Path(a.binary).resolve())
+    result = {"format": FORMAT, "date": datetime.date.today().isoformat(), "commit": commit(), "machine": machine(),
+              "threads": a.threads, "load_before": os.getloadavg()[0]}
+    say("embedded model")
+    result["embedded"] = embedded(a)
+    if not a.quick:
+        say("released architecture")
+        result["released"] = released(a)
+    if not a.quick and not a.no_torch and has_torch(a):
+        say("PyTorch")
+        result["torch"] = torch(a)
+        result["torch_kernels"] = torch_kernels(a)
+    result["load_after"] = os.getloadavg()[0]
+    path = Path(a.output) / name_of(result)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".part")
+    beside.write_text(json.dumps(result, indent=1) + "\n")
+    beside.replace(path)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
