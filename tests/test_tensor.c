@@ -22,7 +22,7 @@ Test(tensor, halves_round_to_nearest_even) {
     uint16_t half;
   } cases[] = {{1.0f, 0x3c00},          {1.00048828125f, 0x3c00}, {1.00146484375f, 0x3c02}, {65519.0f, 0x7bff},
                {65520.0f, 0x7c00},      {0x1p-24f, 0x0001},       {0x1p-25f, 0x0000},       {0x1.8p-24f, 0x0002},
-               {-0x1.ffcp-15f, 0x83ff}, {-INFINITY, 0xfc00}};
+               {-0x1.ff8p-15f, 0x83ff}, {-INFINITY, 0xfc00}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     cr_expect_eq(vc_float_to_half(cases[i].value), cases[i].half, "%a gave %04x", cases[i].value,
                  vc_float_to_half(cases[i].value));
