@@ -304,6 +304,33 @@ typedef struct vc_backend {
   // it needs; VC_UNSUPPORTED names the op. Called once an op when a plan is made.
   vc_status (*prepare)(vc_device *device, vc_op_kind kind, const void *arguments, size_t *workspace, vc_error *error);
 
+  // Optional (all four or none): what is asked for between record_begin and record_end is not done but recorded, and
+  // replay does it as often as wanted. Uploads and downloads are not recorded and must not happen meanwhile.
+  vc_status (*record_begin)(vc_device *device, vc_error *error);
+  vc_status (*record_end)(vc_device *device, void **record, vc_error *error);
+  vc_status (*replay)(vc_device *device, void *record, vc_error *error);
+  void (*forget)(vc_device *device, void *record);
+
+  void (*range)(vc_device *device, const char *name);  // optional: a profiler's range begins; NULL: the last one ends
+  size_t (*peak)(const vc_device *device);             // optional: the most bytes that were allocated at once
+  // Optional (both or none), for backends that work on their own time: notes when the work asked for so far is done,
+  // as mark 0, 1, ...; and after wait, the seconds between two marks.
+  vc_status (*mark)(vc_device *device, int mark, vc_error *error);
+  vc_status (*between)(vc_device *device, int from, int to, double *seconds, vc_error *error);
+  // What computes, for reports: "NVIDIA H200, sm_90, 132 multiprocessors", "avx512, 2 threads, oneDNN 2.6.2".
+  void (*describe)(const vc_device *device, char *text, size_t size);
+  // For benchmarks: the names of the implementations that there are, ending with NULL, and an op run by one of them, as
+  // often as `times` says. VC_UNSUPPORTED when it cannot do this op.
+  const char *const *variants;
+  // Optional (both or none): choices among implementations that were made by measurement, kept in a file, so that the
+  // next process makes the same ones. What is in the file of another machine or version counts for nothing.
+  vc_status (*load_choices)(vc_device *device, const char *path, vc_error *error);
+  vc_status (*save_choices)(const vc_device *device, const char *path, vc_error *error);
+  const char *(*chosen)(const vc_device *device, vc_op_kind kind,
+                        const void *arguments);  // optional: which runs this op
+  vc_status (*run_variant)(vc_device *device, vc_op_kind kind, const char *variant, const void *arguments, int times,
+                           vc_error *error);
+
   // NULL: unsupported, reported with the op's name and never replaced silently.
   vc_status (*linear)(vc_device *, const vc_linear *, vc_error *);
   vc_status (*conv)(vc_device *, const vc_conv *, vc_error *);

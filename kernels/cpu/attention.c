@@ -112,8 +112,8 @@ static vc_status work(void *context, int64_t item, void *scratch) {
 
 vc_status vc_cpu_attention_prepare(const vc_attention *op, size_t *workspace, vc_error *error) {
   *workspace = 0;
-  if (!vc_cpu_sizes(5, (int64_t[]){op->outer, op->inner, op->queries, op->heads, op->head_dim}) ||
-      !vc_cpu_sizes(3, (int64_t[]){op->keys, op->heads, op->head_dim}))
+  if (!vc_op_sizes(5, (int64_t[]){op->outer, op->inner, op->queries, op->heads, op->head_dim}) ||
+      !vc_op_sizes(3, (int64_t[]){op->keys, op->heads, op->head_dim}))
     return vc_fail(error, VC_INVALID, "%lld x %lld sequences, %lld queries, %lld keys, %lld heads of %lld",
                    (long long)op->outer, (long long)op->inner, (long long)op->queries, (long long)op->keys,
                    (long long)op->heads, (long long)op->head_dim);

@@ -1,14 +1,9 @@
 // The table of the CPU backend, and what its ops share when they are checked.
+#include <dnnl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"
-
-bool vc_cpu_sizes(int count, const int64_t *size) {
-  int64_t product = sizeof(float);
-  for (int i = 0; i < count; i++)
-    if (size[i] < 1 || __builtin_mul_overflow(product, size[i], &product)) return false;
-  return (uint64_t)product <= (uint64_t)PTRDIFF_MAX;
-}
 
 vc_status vc_cpu_failed(vc_status status, vc_op_kind kind, vc_error *error) {
   if (status == VC_OK) return VC_OK;
@@ -29,6 +24,25 @@ static vc_status done_already(vc_device *device, vc_error *error) {
   (void)error;
   return VC_OK;
 }
+
+static void describe(const vc_device *device, char *text, size_t size) {
+  const dnnl_version_t *version = dnnl_version();
+  (void)snprintf(text, size, "%s, %d threads, oneDNN %d.%d.%d", vc_cpu_loops(device)->name, vc_cpu_threads(device),
+                 version->major, version->minor, version->patch);
+}
+
+// The inner loops for one instruction set, and then again those that the device had.
+static vc_status run_variant(vc_device *device, vc_op_kind kind, const char *variant, const void *arguments, int times,
+                             vc_error *error) {
+  const char *chosen = vc_cpu_loops(device)->name;
+  if (!vc_cpu_use(device, variant)) return vc_fail(error, VC_UNSUPPORTED, "no %s on this machine", variant);
+  vc_status status = VC_OK;
+  for (int i = 0; i < times && !status; i++) status = vc_op_run(&vc_backend_cpu, device, kind, arguments, error);
+  vc_cpu_use(device, chosen);
+  return status;
+}
+
+static const char *const variants[] = {"avx512", "avx2", "generic", NULL};
 
 static vc_status prepare_kind(vc_op_kind kind, const void *op, size_t *workspace, vc_error *error) {
   switch (kind) {
@@ -93,6 +107,9 @@ const vc_backend vc_backend_cpu = {
     .upload = upload,
     .download = upload,
     .wait = done_already,
+    .describe = describe,
+    .variants = variants,
+    .run_variant = run_variant,
     .pack_bytes = vc_cpu_pack_bytes,
     .pack = vc_cpu_pack,
     .prepare = prepare,

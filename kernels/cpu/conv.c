@@ -10,8 +10,7 @@
 #include "kernels/cpu/cpu.h"
 
 enum {
-  SLAB_K = 960,        // values of k in a slab: 960 KB at 256 rows
-  AXIS_MAX = 1 << 30,  // of every size, so that positions along an axis fit in int64_t with much to spare
+  SLAB_K = 960,  // values of k in a slab: 960 KB at 256 rows
 };
 
 typedef enum path { ALONG_FRAMES, THROUGH_SLAB, DEPTHWISE } path;
@@ -34,7 +33,7 @@ typedef struct origin {
 typedef struct thread_memory {
   float product[VC_CPU_TILE_ROWS * VC_CPU_TILE_COLUMNS];
   origin origin[VC_CPU_TILE_ROWS];
-  const float *pixel[VC_CPU_TAPS_MAX];
+  const float *pixel[VC_TAPS_MAX];
   _Alignas(64) float slab[VC_CPU_TILE_ROWS * SLAB_K];
 } thread_memory;
 
@@ -216,42 +215,13 @@ static vc_status work(void *context, int64_t item, void *scratch) {
   return status;
 }
 
-static bool sizes_fit(const vc_conv *op) {
-  const int64_t bounded[] = {op->f,         op->h,         op->w,           op->f_out,       op->h_out,
-                             op->w_out,     op->kernel[0], op->kernel[1],   op->kernel[2],   op->stride[0],
-                             op->stride[1], op->stride[2], op->dilation[0], op->dilation[1], op->dilation[2]};
-  for (size_t i = 0; i < sizeof bounded / sizeof *bounded; i++)
-    if (bounded[i] < 1 || bounded[i] > AXIS_MAX) return false;
-  for (int i = 0; i < 3; i++)
-    if (op->pad[i] < 0 || op->pad[i] > AXIS_MAX) return false;
-  if (op->c[0] < 1 || op->c[1] < 0 || op->c[0] > AXIS_MAX || op->c[1] > AXIS_MAX) return false;
-  int64_t c = op->c[0] + op->c[1];
-  return vc_cpu_sizes(5, (int64_t[]){op->n, op->f, op->h, op->w, c}) &&
-         vc_cpu_sizes(5, (int64_t[]){op->n, op->f_out, op->h_out, op->w_out, op->c_out}) &&
-         vc_cpu_sizes(5, (int64_t[]){op->kernel[0], op->kernel[1], op->kernel[2], c, op->c_out});
-}
-
 vc_status vc_cpu_conv_prepare(const vc_conv *op, size_t *workspace, vc_error *error) {
   *workspace = 0;
-  if (!sizes_fit(op))
-    return vc_fail(error, VC_INVALID,
-                   "[%lld %lld %lld %lld %lld + %lld] to [%lld %lld %lld %lld]: a size is not positive or too large",
-                   (long long)op->n, (long long)op->f, (long long)op->h, (long long)op->w, (long long)op->c[0],
-                   (long long)op->c[1], (long long)op->f_out, (long long)op->h_out, (long long)op->w_out,
-                   (long long)op->c_out);
-  if (op->upsample != 1 && op->upsample != 2)
-    return vc_fail(error, VC_UNSUPPORTED, "enlarging by %d; 1 and 2 are there", op->upsample);
-  if (op->groups != 1 && (op->groups != op->c[0] || op->c_out != op->c[0] || op->c[1] != 0))
-    return vc_fail(error, VC_UNSUPPORTED, "%lld groups of %lld channels to %lld; 1 group and depthwise are there",
-                   (long long)op->groups, (long long)(op->c[0] + op->c[1]), (long long)op->c_out);
-  if (op->kernel[0] > VC_CPU_TAPS_MAX || op->kernel[1] > VC_CPU_TAPS_MAX || op->kernel[2] > VC_CPU_TAPS_MAX ||
-      op->kernel[0] * op->kernel[1] * op->kernel[2] > VC_CPU_TAPS_MAX)
-    return vc_fail(error, VC_UNSUPPORTED, "a kernel of more than %d taps", VC_CPU_TAPS_MAX);
-  return vc_cpu_epilogue_check(&op->epilogue, false, error);
+  return vc_op_check_conv(op, error);
 }
 
 vc_status vc_cpu_conv(vc_device *device, const vc_conv *op, vc_error *error) {
-  vc_status status = vc_cpu_epilogue_check(&op->epilogue, false, error);
+  vc_status status = vc_op_check_epilogue(&op->epilogue, false, error);
   if (status != VC_OK) return vc_fail_in(error, status, "op conv");
   job j = {.op = op, .loops = vc_cpu_loops(device), .path = path_of(op), .videos = 1};
   j.c = op->groups > 1 ? op->c[0] : op->c[0] + op->c[1];

@@ -8,9 +8,7 @@
 #include "kernels/cpu/cpu.h"
 
 enum {
-  SLAB_C = 960,     // channels of a slab
-  KERNEL_MAX = 64,  // pixels along a side: the packing of larger kernels is not made for
-  AXIS_MAX = 1 << 30,
+  SLAB_C = 960,  // channels of a slab
 };
 
 typedef struct job {
@@ -108,27 +106,9 @@ static vc_status work(void *context, int64_t item, void *scratch) {
   return VC_OK;
 }
 
-static bool fits(int64_t in, int64_t out, const vc_conv_transpose *op) {
-  return in >= 1 && in <= AXIS_MAX && out >= 1 && out == (in - 1) * op->stride - 2 * op->pad + op->kernel;
-}
-
 vc_status vc_cpu_conv_transpose_prepare(const vc_conv_transpose *op, size_t *workspace, vc_error *error) {
   *workspace = 0;
-  if (op->kernel < 1 || op->stride < 1 || op->pad < 0 || op->kernel > KERNEL_MAX || op->stride > KERNEL_MAX ||
-      op->pad >= op->kernel)
-    return vc_fail(error, VC_UNSUPPORTED,
-                   "a kernel of %lld, stride %lld, padding %lld; both up to %d are there, and less padding than kernel",
-                   (long long)op->kernel, (long long)op->stride, (long long)op->pad, KERNEL_MAX);
-  if (!fits(op->h, op->h_out, op) || !fits(op->w, op->w_out, op) ||
-      !vc_cpu_sizes(4, (int64_t[]){op->frames, op->h, op->w, op->c}) ||
-      !vc_cpu_sizes(4, (int64_t[]){op->frames, op->h_out, op->w_out, op->c_out}) ||
-      !vc_cpu_sizes(4, (int64_t[]){op->kernel, op->kernel, op->c, op->c_out}))
-    return vc_fail(error, VC_INVALID, "[%lld %lld %lld %lld] to [%lld %lld %lld]: the sizes do not fit",
-                   (long long)op->frames, (long long)op->h, (long long)op->w, (long long)op->c, (long long)op->h_out,
-                   (long long)op->w_out, (long long)op->c_out);
-  if ((unsigned)op->activation >= VC_ACT_GEGLU)
-    return vc_fail(error, VC_UNSUPPORTED, "%d is no activation of this op", (int)op->activation);
-  return VC_OK;
+  return vc_op_check_conv_transpose(op, error);
 }
 
 vc_status vc_cpu_conv_transpose(vc_device *device, const vc_conv_transpose *op, vc_error *error) {

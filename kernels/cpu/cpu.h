@@ -3,11 +3,11 @@
 #define VC_KERNELS_CPU_CPU_H
 
 #include "kernels/cpu/vector.h"
+#include "kernels/op_checks.h"
 #include "kernels/ops.h"
 
 enum {
   VC_CPU_ALIGNMENT = 256,
-  VC_CPU_TAPS_MAX = 4096,    // of a convolution
   VC_CPU_SCRATCH = 4 << 20,  // bytes that a thread has for itself, 256-byte aligned
 };
 
@@ -57,10 +57,6 @@ vc_cpu_part vc_cpu_part_of(const vc_cpu_tiling *tiling, int64_t item);
 // out [.., c_out].
 void vc_cpu_epilogue(const vc_cpu_vector *loops, const vc_epilogue *epilogue, const vc_cpu_part *part, int64_t c_out,
                      const float *product, const float *gate, float *out);
-vc_status vc_cpu_epilogue_check(const vc_epilogue *epilogue, bool geglu_allowed, vc_error *error);
-
-// True when all are 1 or more and their product, in floats, is a size that memory can have.
-bool vc_cpu_sizes(int count, const int64_t *size);
 
 // "op linear: no memory ..." for a failure inside vc_cpu_parallel.
 vc_status vc_cpu_failed(vc_status status, vc_op_kind kind, vc_error *error);

@@ -52,7 +52,7 @@ static vc_status geglu_work(void *context, int64_t item, void *scratch) {
 
 vc_status vc_cpu_activate_prepare(const vc_activate *op, size_t *workspace, vc_error *error) {
   *workspace = 0;
-  if (!vc_cpu_sizes(3, (int64_t[]){2, op->rows, op->c}))
+  if (!vc_op_sizes(3, (int64_t[]){2, op->rows, op->c}))
     return vc_fail(error, VC_INVALID, "[%lld %lld] is empty or too large", (long long)op->rows, (long long)op->c);
   if ((unsigned)op->activation > VC_ACT_GEGLU)
     return vc_fail(error, VC_INVALID, "%d is no activation", (int)op->activation);
@@ -85,7 +85,7 @@ static vc_status sum_work(void *context, int64_t item, void *scratch) {
 
 vc_status vc_cpu_sum_prepare(const vc_sum *op, size_t *workspace, vc_error *error) {
   *workspace = 0;
-  if (!vc_cpu_sizes(3, (int64_t[]){op->n, op->f, op->rows}))
+  if (!vc_op_sizes(3, (int64_t[]){op->n, op->f, op->rows}))
     return vc_fail(error, VC_INVALID, "[%lld %lld %lld] is empty or too large", (long long)op->n, (long long)op->f,
                    (long long)op->rows);
   if (op->inputs < 1 || op->inputs > VC_SUM_MAX)
@@ -113,7 +113,7 @@ static vc_status copy_work(void *context, int64_t item, void *scratch) {
 
 vc_status vc_cpu_copy_prepare(const vc_copy *op, size_t *workspace, vc_error *error) {
   *workspace = 0;
-  if (!vc_cpu_sizes(3, (int64_t[]){op->outer, op->rows, op->c}) || op->x_outer < 1)
+  if (!vc_op_sizes(3, (int64_t[]){op->outer, op->rows, op->c}) || op->x_outer < 1)
     return vc_fail(error, VC_INVALID, "[%lld (of %lld) %lld %lld] is empty or too large", (long long)op->outer,
                    (long long)op->x_outer, (long long)op->rows, (long long)op->c);
   return VC_OK;
@@ -140,7 +140,7 @@ static vc_status gather_work(void *context, int64_t item, void *scratch) {
 
 vc_status vc_cpu_gather_prepare(const vc_gather *op, size_t *workspace, vc_error *error) {
   *workspace = 0;
-  if (!vc_cpu_sizes(2, (int64_t[]){op->count, op->c}) || !vc_cpu_sizes(2, (int64_t[]){op->entries, op->c}) ||
+  if (!vc_op_sizes(2, (int64_t[]){op->count, op->c}) || !vc_op_sizes(2, (int64_t[]){op->entries, op->c}) ||
       op->positions < 0)
     return vc_fail(error, VC_INVALID, "%lld of %lld entries of %lld, %lld positions", (long long)op->count,
                    (long long)op->entries, (long long)op->c, (long long)op->positions);
@@ -175,7 +175,7 @@ static vc_status sinusoid_work(void *context, int64_t item, void *scratch) {
 
 vc_status vc_cpu_sinusoid_prepare(const vc_sinusoid *op, size_t *workspace, vc_error *error) {
   *workspace = 0;
-  if (!vc_cpu_sizes(2, (int64_t[]){op->count, op->c}) || op->c % 2)
+  if (!vc_op_sizes(2, (int64_t[]){op->count, op->c}) || op->c % 2)
     return vc_fail(error, VC_INVALID, "[%lld %lld] is empty or too large, or its width is odd", (long long)op->count,
                    (long long)op->c);
   return VC_OK;

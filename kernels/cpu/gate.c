@@ -22,7 +22,7 @@ static vc_status work(void *context, int64_t item, void *scratch) {
 
 vc_status vc_cpu_gate_prepare(const vc_gate *op, size_t *workspace, vc_error *error) {
   *workspace = 0;
-  if (!vc_cpu_sizes(2, (int64_t[]){op->rows, op->c}))
+  if (!vc_op_sizes(2, (int64_t[]){op->rows, op->c}))
     return vc_fail(error, VC_INVALID, "[%lld %lld] is empty or too large", (long long)op->rows, (long long)op->c);
   return VC_OK;
 }

@@ -75,14 +75,3 @@ void vc_cpu_epilogue(const vc_cpu_vector *loops, const vc_epilogue *e, const vc_
     if (gate) gate += part->n;
   }
 }
-
-vc_status vc_cpu_epilogue_check(const vc_epilogue *e, bool geglu_allowed, vc_error *error) {
-  if ((unsigned)e->activation > VC_ACT_GEGLU)
-    return vc_fail(error, VC_INVALID, "%d is no activation", (int)e->activation);
-  if (e->activation == VC_ACT_GEGLU && !geglu_allowed)
-    return vc_fail(error, VC_UNSUPPORTED, "GEGLU is no epilogue of this op");
-  if (e->addend && e->activation == VC_ACT_GEGLU) return vc_fail(error, VC_UNSUPPORTED, "an addend beside GEGLU");
-  if (e->addend && e->rows_per_addend < 1)
-    return vc_fail(error, VC_INVALID, "an addend for every %lld rows", (long long)e->rows_per_addend);
-  return VC_OK;
-}

@@ -34,19 +34,12 @@ static vc_status work(void *context, int64_t item, void *scratch) {
 
 vc_status vc_cpu_linear_prepare(const vc_linear *op, size_t *workspace, vc_error *error) {
   *workspace = 0;
-  int64_t stride = op->x_stride;
-  if (op->c[1] < 0 || stride < op->c[0] || !vc_cpu_sizes(2, (int64_t[]){op->rows, op->c[0]}) ||
-      !vc_cpu_sizes(2, (int64_t[]){op->rows, stride}) || !vc_cpu_sizes(3, (int64_t[]){2, op->rows, op->c_out}) ||
-      op->c[0] > INT64_MAX / 2 - op->c[1] || !vc_cpu_sizes(3, (int64_t[]){2, op->c_out, op->c[0] + op->c[1]}) ||
-      (op->c[1] && !vc_cpu_sizes(2, (int64_t[]){op->rows, op->c[1]})))
-    return vc_fail(error, VC_INVALID, "%lld rows (stride %lld), %lld + %lld channels to %lld", (long long)op->rows,
-                   (long long)stride, (long long)op->c[0], (long long)op->c[1], (long long)op->c_out);
-  return vc_cpu_epilogue_check(&op->epilogue, true, error);
+  return vc_op_check_linear(op, error);
 }
 
 vc_status vc_cpu_linear(vc_device *device, const vc_linear *op, vc_error *error) {
   job j = {.op = op, .loops = vc_cpu_loops(device), .tiling = vc_cpu_tile(op->rows, op->c_out)};
-  vc_status status = vc_cpu_epilogue_check(&op->epilogue, true, error);
+  vc_status status = vc_op_check_epilogue(&op->epilogue, true, error);
   if (status != VC_OK) return vc_fail_in(error, status, "op linear");
   status = vc_cpu_parallel(device, j.tiling.row_tiles * j.tiling.column_tiles, work, &j);
   return vc_cpu_failed(status, VC_OP_LINEAR, error);

@@ -19,7 +19,7 @@ static vc_status work(void *context, int64_t item, void *scratch) {
 
 vc_status vc_cpu_max_pool_prepare(const vc_max_pool *op, size_t *workspace, vc_error *error) {
   *workspace = 0;
-  if (op->h < 2 || op->w < 2 || !vc_cpu_sizes(4, (int64_t[]){op->frames, op->h, op->w, op->c}))
+  if (op->h < 2 || op->w < 2 || !vc_op_sizes(4, (int64_t[]){op->frames, op->h, op->w, op->c}))
     return vc_fail(error, VC_INVALID, "[%lld %lld %lld %lld] is too small or too large", (long long)op->frames,
                    (long long)op->h, (long long)op->w, (long long)op->c);
   return VC_OK;

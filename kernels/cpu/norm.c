@@ -121,7 +121,7 @@ static int64_t block_rows(const vc_group_norm *op) {
 
 vc_status vc_cpu_group_norm_prepare(const vc_group_norm *op, size_t *workspace, vc_error *error) {
   if (op->c[0] < 1 || op->c[1] < 0 || op->c[0] > CHANNELS_MAX || op->c[1] > CHANNELS_MAX - op->c[0] ||
-      !vc_cpu_sizes(3, (int64_t[]){op->frames, op->rows, op->c[0] + op->c[1]}))
+      !vc_op_sizes(3, (int64_t[]){op->frames, op->rows, op->c[0] + op->c[1]}))
     return vc_fail(error, VC_INVALID, "[%lld %lld %lld + %lld] is empty or too large", (long long)op->frames,
                    (long long)op->rows, (long long)op->c[0], (long long)op->c[1]);
   int64_t c = op->c[0] + op->c[1], rows = block_rows(op), blocks = (op->rows + rows - 1) / rows;
@@ -168,7 +168,7 @@ static vc_status layer_work(void *context, int64_t item, void *scratch) {
 
 vc_status vc_cpu_layer_norm_prepare(const vc_layer_norm *op, size_t *workspace, vc_error *error) {
   *workspace = 0;
-  if (!vc_cpu_sizes(2, (int64_t[]){op->rows, op->c}))
+  if (!vc_op_sizes(2, (int64_t[]){op->rows, op->c}))
     return vc_fail(error, VC_INVALID, "[%lld %lld] is empty or too large", (long long)op->rows, (long long)op->c);
   return VC_OK;
 }

@@ -8,11 +8,11 @@
 #include "kernels/cpu/cpu.h"
 
 enum {
-  CHUNK = 1 << 16,             // values of an item of a plain conversion
-  BLOCK_OUT = 64,              // rows of a source that an item transposes: 256 bytes of every row of the result
-  BLOCK_IN = VC_CPU_TAPS_MAX,  // values of each of them at most, twice in scratch
-  BLOCK_LINE = 512,            // values of each where a channel has few taps: 128 KB at a time
-  SPREAD_VALUES = 1 << 16,     // values of a transposed kernel that are in scratch at a time
+  CHUNK = 1 << 16,          // values of an item of a plain conversion
+  BLOCK_OUT = 64,           // rows of a source that an item transposes: 256 bytes of every row of the result
+  BLOCK_IN = VC_TAPS_MAX,   // values of each of them at most, twice in scratch
+  BLOCK_LINE = 512,         // values of each where a channel has few taps: 128 KB at a time
+  SPREAD_VALUES = 1 << 16,  // values of a transposed kernel that are in scratch at a time
 };
 
 _Static_assert(2 * BLOCK_OUT * BLOCK_IN * sizeof(float) <= VC_CPU_SCRATCH, "a thread's memory holds both blocks");
@@ -74,63 +74,27 @@ static vc_status spread_work(void *context, int64_t item, void *scratch) {
   return VC_OK;
 }
 
-static int64_t taps_of(const vc_pack *p) {
-  return p->layout == VC_LAYOUT_CONV ? p->kernel[0] * p->kernel[1] * p->kernel[2] : 1;
-}
-
 vc_status vc_cpu_pack_bytes(const vc_pack *p, size_t *bytes, vc_error *error) {
   *bytes = 0;
-  if ((unsigned)p->layout > VC_LAYOUT_CONV) return vc_fail(error, VC_INVALID, "%d is no layout", (int)p->layout);
   if (p->dtype != VC_F32)
     return vc_fail(error, VC_UNSUPPORTED, "the cpu backend packs for F32, not for %s", vc_dtype_name(p->dtype));
-  bool conv = p->layout == VC_LAYOUT_CONV;
-  if (!vc_cpu_sizes(5, (int64_t[]){p->rows, p->columns, conv ? p->kernel[0] : 1, conv ? p->kernel[1] : 1,
-                                   conv ? p->kernel[2] : 1}))
-    return vc_fail(error, VC_INVALID, "a parameter of %lld x %lld values is empty or too large", (long long)p->rows,
-                   (long long)p->columns);
-  if (p->stacked < 1 || p->stacked > VC_STACK_MAX || (p->stacked > 1 && p->transposed))
-    return vc_fail(error, VC_UNSUPPORTED, "%d sources joined%s", p->stacked, p->transposed ? " and transposed" : "");
-  if (p->transposed && p->layout != VC_LAYOUT_LINEAR && !conv)
-    return vc_fail(error, VC_UNSUPPORTED, "only matrices and kernels can be packed transposed");
-  if (taps_of(p) > VC_CPU_TAPS_MAX)
-    return vc_fail(error, VC_UNSUPPORTED, "a kernel of more than %d taps", VC_CPU_TAPS_MAX);
-  *bytes = (size_t)(p->rows * p->columns * taps_of(p)) * sizeof(float);
-  return VC_OK;
-}
-
-// Checks that the sources have what the packed parameter needs; counts[i] gets the values of each.
-static vc_status check_sources(const vc_pack *p, int64_t *counts, vc_error *error) {
-  size_t total = 0, wanted = (size_t)(p->rows * p->columns * taps_of(p));
-  for (int i = 0; i < p->stacked; i++) {
-    const vc_tensor *s = &p->source[i];
-    size_t count, bytes;
-    if (s->dtype != VC_F32 && s->dtype != VC_F16 && s->dtype != VC_BF16)
-      return vc_fail(error, VC_UNSUPPORTED, "a parameter in %s; F32, F16 and BF16 can be packed",
-                     vc_dtype_name(s->dtype));
-    if (!s->data || !vc_shape_count(s->dim, s->rank, s->dtype, &count, &bytes) || count > wanted ||
-        count % (wanted / (size_t)p->rows))
-      return vc_fail(error, VC_INVALID, "source %d of a parameter does not fit its %lld x %lld values", i,
-                     (long long)p->rows, (long long)p->columns);
-    counts[i] = (int64_t)count;
-    total += count;
-  }
-  if (total != wanted)
-    return vc_fail(error, VC_INVALID, "the sources have %zu values, the parameter %zu", total, wanted);
-  return VC_OK;
+  vc_status status = vc_op_check_pack(p, error);
+  if (!status) *bytes = (size_t)(p->rows * p->columns * vc_pack_taps(p)) * sizeof(float);
+  return status;
 }
 
 vc_status vc_cpu_pack(vc_device *device, const vc_pack *p, void *to, vc_error *error) {
   size_t bytes;
   int64_t counts[VC_STACK_MAX], done = 0;
   vc_status status = vc_cpu_pack_bytes(p, &bytes, error);
-  if (status == VC_OK) status = check_sources(p, counts, error);
+  if (status == VC_OK) status = vc_op_check_sources(p, counts, error);
   bool spread = p->layout == VC_LAYOUT_CONV && p->transposed;
   bool turn = !spread && (p->layout == VC_LAYOUT_CONV || (p->layout == VC_LAYOUT_LINEAR && !p->transposed));
   for (int i = 0; i < p->stacked && status == VC_OK; i++) {
     job j = {.source = &p->source[i], .loops = vc_cpu_loops(device), .to = to};
     if (turn) {
       j.c = p->columns;
-      j.taps = taps_of(p);
+      j.taps = vc_pack_taps(p);
       j.outer = counts[i] / (j.c * j.taps);
       j.columns = p->rows;
       j.first = done;
@@ -140,7 +104,7 @@ vc_status vc_cpu_pack(vc_device *device, const vc_pack *p, void *to, vc_error *e
       status = vc_cpu_parallel(device, (j.outer + BLOCK_OUT - 1) / BLOCK_OUT * j.c_blocks, transpose_work, &j);
     } else if (spread) {
       j.c = p->columns;
-      j.taps = taps_of(p);
+      j.taps = vc_pack_taps(p);
       j.columns = p->rows;
       j.c_step = SPREAD_VALUES / j.taps;
       status = vc_cpu_parallel(device, j.c, spread_work, &j);

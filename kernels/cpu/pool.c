@@ -32,9 +32,9 @@ static vc_status work(void *context, int64_t item, void *scratch) {
 vc_status vc_cpu_pool_prepare(const vc_pool *op, size_t *workspace, vc_error *error) {
   *workspace = 0;
   // The products i * in of window() are below in * out.
-  if (!vc_cpu_sizes(4, (int64_t[]){op->frames, op->h, op->w, op->c}) ||
-      !vc_cpu_sizes(4, (int64_t[]){op->frames, op->h_out, op->w_out, op->c}) ||
-      !vc_cpu_sizes(3, (int64_t[]){2, op->h, op->h_out}) || !vc_cpu_sizes(3, (int64_t[]){2, op->w, op->w_out}))
+  if (!vc_op_sizes(4, (int64_t[]){op->frames, op->h, op->w, op->c}) ||
+      !vc_op_sizes(4, (int64_t[]){op->frames, op->h_out, op->w_out, op->c}) ||
+      !vc_op_sizes(3, (int64_t[]){2, op->h, op->h_out}) || !vc_op_sizes(3, (int64_t[]){2, op->w, op->w_out}))
     return vc_fail(error, VC_INVALID, "[%lld %lld %lld %lld] to %lld x %lld is empty or too large",
                    (long long)op->frames, (long long)op->h, (long long)op->w, (long long)op->c, (long long)op->h_out,
                    (long long)op->w_out);

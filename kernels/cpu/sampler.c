@@ -30,7 +30,7 @@ static vc_status work(void *context, int64_t item, void *scratch) {
 
 vc_status vc_cpu_sampler_prepare(const vc_sampler *op, size_t *workspace, vc_error *error) {
   *workspace = 0;
-  if (!vc_cpu_sizes(2, (int64_t[]){2, op->count}))
+  if (!vc_op_sizes(2, (int64_t[]){2, op->count}))
     return vc_fail(error, VC_INVALID, "%lld elements", (long long)op->count);
   return VC_OK;
 }
