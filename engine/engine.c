@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "engine/backends.h"
 #include "engine/session.h"
@@ -10,7 +11,7 @@
 #include "engine/vae.h"
 
 vc_engine_options vc_default_engine_options(void) {
-  return (vc_engine_options){.backend = "auto", .dtype = VC_F32};
+  return (vc_engine_options){.backend = "auto", .dtype = VC_DTYPE_COUNT};
 }
 
 // The networks must fit each other, as far as the model has them.
@@ -39,10 +40,14 @@ vc_status vc_engine_open(vc_engine **out, const vc_engine_options *options, vc_e
   vc_status status =
       vocabulary ? VC_OK : vc_fail(error, VC_FAILED, "the tokenizer's vocabulary is not in this program");
   e->max_memory = options->max_memory > 0 ? (size_t)options->max_memory : 0;
-  e->dtype = options->dtype;
   if (!status)
     status = vc_backend_open(&e->backend, &e->device, options->backend ? options->backend : "auto", options->dtype,
                              options->threads, error);
+  if (!status && options->choices && e->backend->load_choices) {
+    e->choices = strdup(options->choices);
+    (void)e->backend->load_choices(e->device, options->choices, NULL);  // without them, the same is found out again
+  }
+  if (!status) e->dtype = vc_backend_dtype(e->backend, options->dtype);
   if (!status) status = vc_model_open(&e->model, options->model, options->asset, error);
   if (!status) status = check_model(&e->model.config, error);
   if (!status) status = vc_tokenizer_open(&e->tokenizer, vocabulary, size, error);
@@ -53,11 +58,26 @@ vc_status vc_engine_open(vc_engine **out, const vc_engine_options *options, vc_e
   return status;
 }
 
+// The folders of a path that are not there yet; what cannot be made shows when the file is written.
+static void make_folders(char *path) {
+  for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+    *slash = 0;
+    (void)mkdir(path, 0700);
+    *slash = '/';
+  }
+}
+
 void vc_engine_close(vc_engine *e) {
   if (!e) return;
+  for (int n = 0; n < VC_NETWORK_COUNT; n++) vc_engine_hold(e, (vc_network)n, false);
   vc_tokenizer_close(e->tokenizer);
   vc_model_close(&e->model);
+  if (e->device && e->choices) {
+    make_folders(e->choices);
+    (void)e->backend->save_choices(e->device, e->choices, NULL);
+  }
   if (e->device) e->backend->close(e->device);
+  free(e->choices);
   free(e);
 }
 
@@ -67,6 +87,14 @@ const vc_model_config *vc_engine_config(const vc_engine *e) {
 
 const char *vc_engine_backend_name(const vc_engine *e) {
   return e->backend->name;
+}
+
+const char *vc_engine_dtype_name(const vc_engine *e) {
+  return e->dtype == VC_F16 ? "f16" : e->dtype == VC_BF16 ? "bf16" : "f32";
+}
+
+size_t vc_engine_device_peak(const vc_engine *e) {
+  return e->backend->peak ? e->backend->peak(e->device) : 0;
 }
 
 const char *vc_engine_model_hash(const vc_engine *e) {

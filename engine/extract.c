@@ -259,3 +259,25 @@ vc_status vc_extract_sketch(vc_engine *engine, const float *frames, int64_t f, i
   if (status) vc_tensor_free(out);
   return status;
 }
+
+// ---- loading ahead
+
+void vc_extract_hold(vc_engine *engine, bool depth, bool sketch) {
+  vc_engine_hold(engine, VC_NETWORK_MIDAS, depth);
+  vc_engine_hold(engine, VC_NETWORK_PIDINET, sketch);
+  vc_engine_hold(engine, VC_NETWORK_SKETCH_SIMPLIFICATION, sketch);
+}
+
+// Weights do not depend on the size that the network is opened at.
+vc_status vc_extract_load(vc_engine *engine, bool depth, bool sketch, const vc_callbacks *callbacks, vc_error *error) {
+  static const vc_callbacks none;
+  const vc_extraction *what = depth ? &vc_extraction_depth : &vc_extraction_edges;
+  if (!depth && !sketch) return VC_OK;
+  job j = {.engine = engine, .what = what, .callbacks = callbacks ? callbacks : &none, .f = 1, .h = 1, .w = 1};
+  vc_engine_hold(engine, what->network, true);
+  vc_status status = open_network(&j, &engine->model.config, error);
+  vc_session_close(&j.session);
+  free(j.in);
+  free(j.out);
+  return status;
+}

@@ -19,6 +19,12 @@ vc_status vc_extract_sketch(vc_engine *engine, const float *frames, int64_t f, i
 // padded with its last row or column, and the result is cut to size. `callbacks` may be NULL. VC_FAILED when the model
 // does not have the network, or when what comes out is not finite; VC_INVALID for sizes that are out of range.
 
+// Loads the weights of the first network that depth (or else sketch) needs, and holds them for vc_extract_depth and
+// vc_extract_sketch, which may be called later: meanwhile another thread can decode. vc_extract_hold says which
+// networks' weights stay between calls, and drops those of the others.
+vc_status vc_extract_load(vc_engine *engine, bool depth, bool sketch, const vc_callbacks *callbacks, vc_error *error);
+void vc_extract_hold(vc_engine *engine, bool depth, bool sketch);
+
 // What happens on the way, for one network: pixels in, the network, values out.
 typedef struct vc_extraction {
   const char *phase;

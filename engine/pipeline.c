@@ -37,8 +37,16 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+// Phases are ranges in a profiler too; one that fails stays open, and nothing comes after it.
+static double begin_phase(const job *j, const char *name) {
+  const vc_engine *e = j->engine;
+  if (e->backend->range) e->backend->range(e->device, name);
+  return now();
+}
+
 static void add_phase(job *j, const char *name, double since, const vc_session *s) {
   vc_result *r = j->result;
+  if (j->engine->backend->range) j->engine->backend->range(j->engine->device, NULL);
   if (r->phases == VC_MAX_PHASES) return;
   r->phase[r->phases++] = (vc_phase){name, now() - since, s && s->parameters ? vc_parameters_bytes(s->parameters) : 0,
                                      s && s->plan ? s->plan->arena_bytes : 0};
@@ -54,7 +62,7 @@ static vc_status encode_text(job *j, vc_error *error) {
   const vc_request *r = j->request;
   const vc_clip_config *config = &j->engine->model.config.clip;
   int64_t tokens = config->text.context, n = j->guided ? 2 : 1;
-  double start = now();
+  double start = begin_phase(j, "text");
   vc_session s = {0};
   vc_graph *graph = NULL;
   vc_value out = VC_NONE;
@@ -91,11 +99,11 @@ static vc_status encode_text(job *j, vc_error *error) {
 static vc_status encode_style(job *j, vc_error *error) {
   const vc_clip_config *config = &j->engine->model.config.clip;
   int64_t size = config->image.size, side = size / config->image.patch, tokens = 1 + side * side;
-  double start = now();
   vc_session s = {0};
   vc_graph *graph = NULL;
   vc_value out = VC_NONE;
   if (!j->request->style) return VC_OK;
+  double start = begin_phase(j, "style");
   vc_report_progress(&j->request->callbacks, "style", 0, 1);
   // The feature is the first token's; the others' come along.
   j->style = malloc((size_t)(tokens * config->embed_dim) * sizeof *j->style);
@@ -156,10 +164,10 @@ static vc_status run_frames(const job *j, vc_session *s, vc_value out, const cha
 static vc_status encode_init(job *j, vc_error *error) {
   const vc_request *r = j->request;
   int64_t chunk = frames_at_once(j), pixels = j->f * j->h * j->w;
-  double start = now();
   vc_session s = {0};
   vc_value out;
   if (!r->init) return VC_OK;
+  double start = begin_phase(j, "encode");
   float *moments = malloc(2 * j->latent_count * sizeof *moments), *zeros = calloc(j->latent_count, sizeof *zeros);
   j->init_latent = malloc(j->latent_count * sizeof *j->init_latent);
   vc_status status = moments && zeros && j->init_latent ? VC_OK : no_memory(error, "the init video's latent");
@@ -181,7 +189,7 @@ static vc_status encode_init(job *j, vc_error *error) {
 static vc_status decode(job *j, vc_error *error) {
   const vc_request *r = j->request;
   int64_t chunk = frames_at_once(j), frames = r->count * j->f;
-  double start = now();
+  double start = begin_phase(j, "decode");
   vc_session s = {0};
   vc_value out;
   vc_status status = open_vae(j, vc_vae_decoder, (vc_shape){1, chunk, j->h, j->w, j->c}, &s, &out, error);
@@ -314,7 +322,7 @@ static vc_status walk(const job *j, vc_session *s, const vc_sampler_plan *sample
 // Turns the init latent into the noise from which DDIM makes it again, in place. The pass is not guided.
 static vc_status invert_init(job *j, vc_session *s, vc_error *error) {
   const vc_request *r = j->request;
-  double start = now();
+  double start = begin_phase(j, "invert");
   vc_sampler_options options = vc_sampler_default_options();
   options.schedule = &j->schedule;
   options.strength = r->init_strength;
@@ -359,15 +367,15 @@ static vc_status denoise(job *j, vc_error *error) {
   float *scratch = malloc(j->latent_count * sizeof *scratch);
   if (!scratch) return no_memory(error, "a latent");
   if (r->invert) status = invert_init(j, &s, error);
-  double start = now();
+  double start = begin_phase(j, "load unet");
   vc_graph *graph = status ? NULL : describe(j, &j->sampler, j->guided, &status, error);
   if (!status) status = vc_session_open(&s, j->engine, VC_NETWORK_UNET, graph, &r->callbacks, error);
   if (!status) status = set_conditions(j, &s, &j->sampler, j->guided, error);
   if (!status) add_phase(j, "load unet", start, &s);
-  start = now();
+  start = begin_phase(j, "conditions");
   if (!status) status = vc_plan_run_prologue(s.plan, error);
   if (!status) add_phase(j, "conditions", start, &s);
-  start = now();
+  start = begin_phase(j, "denoise");
   for (int64_t k = 0; k < r->count && !status; k++) {
     float *x = (float *)j->result->latent.data + (size_t)k * j->latent_count;
     start_latent(j, k, scratch, x);

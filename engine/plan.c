@@ -217,6 +217,7 @@ done:
 
 void vc_plan_free(vc_plan *p) {
   if (!p) return;
+  if (p->record) p->backend->forget(p->device, p->record);
   if (p->arena) p->backend->release(p->device, p->arena);
   vc_graph_free(p->graph);
   free(p->op);
@@ -276,25 +277,74 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static void add_time(vc_plan_op *op, double seconds) {
+  op->seconds += seconds;
+  op->runs++;
+}
+
+// One op, timed on the host when the backend does its work at once.
+static vc_status run_op(vc_plan *p, vc_plan_op *op, vc_error *error) {
+  double start = p->profile ? now() : 0;
+  if (p->backend->range) p->backend->range(p->device, op->label);
+  vc_status status = vc_op_run(p->backend, p->device, op->kind, &op->arguments, error);
+  if (p->backend->range) p->backend->range(p->device, NULL);
+  if (!status && p->profile && !p->backend->mark) {
+    status = p->backend->wait(p->device, error);
+    add_time(op, now() - start);
+  }
+  return status ? vc_fail_in(error, status, "%s (%s)", op->label, vc_op_name(op->kind)) : VC_OK;
+}
+
+static vc_status read_marks(vc_plan *p, int from, int to, vc_error *error) {
+  vc_status status = p->backend->wait(p->device, error);
+  for (int i = from; i < to && !status; i++) {
+    double seconds = 0;
+    status = p->backend->between(p->device, i, i + 1, &seconds, error);
+    add_time(&p->op[i], seconds);
+  }
+  return status;
+}
+
 static vc_status run(vc_plan *p, int from, int to, vc_error *error) {
   if (!p->arena) return vc_fail(error, VC_INVALID, "a plan without parameters cannot run");
-  for (int i = from; i < to; i++) {
-    vc_plan_op *op = &p->op[i];
+  bool marks = p->profile && p->backend->mark;
+  vc_status status = VC_OK;
+  for (int i = from; i < to && !status; i++) {
     if (p->cancelled && p->cancelled(p->opaque)) return vc_fail(error, VC_INTERRUPTED, "interrupted");
-    double start = p->profile ? now() : 0;
-    vc_status status = vc_op_run(p->backend, p->device, op->kind, &op->arguments, error);
-    if (!status && p->profile) status = p->backend->wait(p->device, error);
-    if (status) return vc_fail_in(error, status, "%s (%s)", op->label, vc_op_name(op->kind));
-    if (p->profile) {
-      op->seconds += now() - start;
-      op->runs++;
-    }
+    if (marks) status = p->backend->mark(p->device, i, error);
+    if (!status) status = run_op(p, &p->op[i], error);
   }
-  return VC_OK;
+  if (!marks || status || from == to) return status;
+  status = p->backend->mark(p->device, to, error);
+  return status ? status : read_marks(p, from, to, error);
 }
 
 vc_status vc_plan_run_prologue(vc_plan *p, vc_error *error) {
-  return run(p, 0, p->prologue_ops, error);
+  vc_status status = run(p, 0, p->prologue_ops, error);
+  return status ? status : p->backend->wait(p->device, error);
+}
+
+static vc_status record(vc_plan *p, vc_error *error) {
+  vc_error ignored;
+  vc_status status = p->backend->record_begin(p->device, error);
+  if (status) return status;
+  if ((status = run(p, p->prologue_ops, p->ops, error))) {
+    (void)p->backend->record_end(p->device, &p->record, &ignored);
+    return status;
+  }
+  return p->backend->record_end(p->device, &p->record, error);
+}
+
+static vc_status run_step(vc_plan *p, vc_error *error) {
+  vc_status status = VC_OK;
+  if (!p->has_run || p->profile || p->no_record || !p->backend->record_begin) {
+    status = run(p, p->prologue_ops, p->ops, error);
+    p->has_run = true;
+    return status;
+  }
+  if (p->cancelled && p->cancelled(p->opaque)) return vc_fail(error, VC_INTERRUPTED, "interrupted");
+  if (!p->record) status = record(p, error);
+  return status ? status : p->backend->replay(p->device, p->record, error);
 }
 
 vc_status vc_plan_run_step(vc_plan *p, int64_t step, vc_error *error) {
@@ -302,5 +352,6 @@ vc_status vc_plan_run_step(vc_plan *p, int64_t step, vc_error *error) {
   if (!p->arena) return vc_fail(error, VC_INVALID, "a plan without parameters cannot run");
   int32_t index = (int32_t)step;
   vc_status status = p->backend->upload(p->device, p->arena + p->step_offset, &index, sizeof index, error);
-  return status ? status : run(p, p->prologue_ops, p->ops, error);
+  if (!status) status = run_step(p, error);
+  return status ? status : p->backend->wait(p->device, error);
 }

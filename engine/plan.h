@@ -61,6 +61,9 @@ typedef struct vc_plan {
   size_t step_offset;  // of the current step's index
   vc_fold_counts folded;
   bool profile;
+  void *record;                     // of the step's ops, by a backend that can replay them
+  bool has_run;                     // a step has run op by op: what backends set up at first use is there
+  bool no_record;                   // always op by op
   bool (*cancelled)(void *opaque);  // polled between ops; may be NULL
   void *opaque;
 } vc_plan;
@@ -83,7 +86,8 @@ void vc_plan_free(vc_plan *plan);
 vc_status vc_plan_set(vc_plan *plan, vc_value value, const void *from, vc_error *error);
 vc_status vc_plan_get(vc_plan *plan, vc_value value, void *to, vc_error *error);
 
-// Inputs must have been set. VC_INTERRUPTED when `cancelled` said so.
+// Inputs must have been set. The results are there when the call returns. VC_INTERRUPTED when `cancelled` said so.
+// A backend that can record does so at the second step, and replays it from then on.
 vc_status vc_plan_run_prologue(vc_plan *plan, vc_error *error);
 vc_status vc_plan_run_step(vc_plan *plan, int64_t step, vc_error *error);
 

@@ -18,6 +18,10 @@ static vc_status load(vc_session *s, const vc_graph *graph, vc_error *error) {
   vc_model_source source;
   vc_weights weights;
   vc_status status = vc_model_weights(&s->engine->model, s->network, &source, &weights, error);
+  if (!status && !s->parameters) {
+    s->parameters = s->engine->held[s->network];
+    s->engine->held[s->network] = NULL;
+  }
   if (!status && !s->parameters)
     status = vc_parameters_new(&s->parameters, s->engine->backend, s->engine->device, s->engine->dtype, error);
   if (status) return status;
@@ -52,9 +56,19 @@ vc_status vc_session_open(vc_session *s, vc_engine *engine, vc_network network, 
   return VC_OK;
 }
 
+void vc_engine_hold(vc_engine *e, vc_network network, bool hold) {
+  e->hold[network] = hold;
+  if (hold) return;
+  vc_parameters_free(e->held[network]);
+  e->held[network] = NULL;
+}
+
 void vc_session_close(vc_session *s) {
   vc_plan_free(s->plan);
-  vc_parameters_free(s->parameters);
+  if (s->parameters && s->engine->hold[s->network] && !s->engine->held[s->network])
+    s->engine->held[s->network] = s->parameters;
+  else
+    vc_parameters_free(s->parameters);
   *s = (vc_session){0};
 }
 

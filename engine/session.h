@@ -13,7 +13,11 @@ struct vc_engine {
   const vc_backend *backend;
   vc_device *device;
   vc_dtype dtype;
+  char *choices;      // path, or NULL
   size_t max_memory;  // 0: no limit
+  // Weights of networks that stay in memory between uses (vc_engine_hold), when no session has them.
+  bool hold[VC_NETWORK_COUNT];
+  vc_parameters *held[VC_NETWORK_COUNT];
 };
 
 // One network in memory: its parameters and a plan. More plans may share the parameters.
@@ -31,6 +35,10 @@ typedef struct vc_session {
 vc_status vc_session_open(vc_session *session, vc_engine *engine, vc_network network, vc_graph *graph,
                           const vc_callbacks *callbacks, vc_error *error);
 void vc_session_close(vc_session *session);
+
+// From now on, closed sessions of this network leave its weights to the next one; with `hold` false no more, and what
+// is held is dropped.
+void vc_engine_hold(vc_engine *engine, vc_network network, bool hold);
 
 // Sets or gets the value of this name. Setting a name that the graph does not have is an error of the program (assert).
 vc_status vc_session_set(vc_session *session, const char *name, const void *data, vc_error *error);

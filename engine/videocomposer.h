@@ -28,8 +28,9 @@ typedef struct vc_engine_options {
   // Files that are part of the program: the BPE vocabulary "bpe_simple_vocab_16e6.txt.gz", and the small model. NULL
   // when there is none of that name; what is returned stays valid.
   const void *(*asset)(const char *name, size_t *size);
-  const char *backend;  // "auto", "cpu", "cuda"
-  vc_dtype dtype;       // of activations: VC_F32 on the CPU
+  const char *backend;  // "auto", "cpu", "cuda", "cuda:1" (a GPU's number)
+  vc_dtype dtype;       // of activations: F32 on the CPU; F32, F16 or BF16 on a GPU. VC_DTYPE_COUNT: F32 or F16
+  const char *choices;  // a file to keep in what was found out about a GPU's kernels, or NULL; it need not exist
   int threads;          // of the CPU backend; 0: as many as the process may use
   int64_t max_memory;   // bytes of weights and activations together; 0: no limit
 } vc_engine_options;
@@ -44,6 +45,9 @@ void vc_engine_close(vc_engine *engine);
 
 const vc_model_config *vc_engine_config(const vc_engine *engine);
 const char *vc_engine_backend_name(const vc_engine *engine);
+const char *vc_engine_dtype_name(const vc_engine *engine);  // "f32", "f16", "bf16"
+// The most bytes of device memory that were allocated at once so far; 0 on a backend without memory of its own.
+size_t vc_engine_device_peak(const vc_engine *engine);
 // 16 hexadecimal digits that tell models apart: over model.json, every tensor's name, dtype and shape, and the 4 KiB in
 // the middle of its contents. Worked out at the first call, in which no other thread may use the engine.
 const char *vc_engine_model_hash(const vc_engine *engine);
