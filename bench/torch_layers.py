@@ -25,8 +25,8 @@ def image_of(tokens, like):
 
 
 def softmax_attention(q, k, v, sdpa):
-    """[b, heads, rows, d] each."""
-    if sdpa:
+    """[b, heads, rows, d] each. The fused kernels of a GPU have the batch in a grid dimension of at most 65535."""
+    if sdpa and not (q.is_cuda and len(q) > 65535):
         return F.scaled_dot_product_attention(q, k, v)
     return ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(-1) @ v
 

@@ -331,9 +331,6 @@ class UNet(nn.Module):
         """y [n, l, context_dim], zero_y [1, l, context_dim] in its place; image [n, k, context_dim]; videos by the
         arguments named in ENCODERS, [n, channels, f, any height, any width]."""
         n, _, f, h, w = x.shape
-        half = self.cfg.dim // 2
-        angle = t.to(x)[:, None] * 10000.0 ** (-torch.arange(half, device=x.device).to(x) / half)
-        emb = F.silu(self.time_embed(torch.cat([angle.cos(), angle.sin()], 1)))
         context = zero_y.expand(n, -1, -1) if y is None else y
         if image is not None:
             context = torch.cat([context, self.pre_image_condition(image)], 1)
@@ -341,6 +338,14 @@ class UNet(nn.Module):
         for condition, entry in ENCODERS.items():
             if videos.get(entry[0]) is not None:
                 concat = concat + self.encode(condition, videos[entry[0]])
+        return self.denoise(x, t, context, concat)
+
+    def denoise(self, x, t, context, concat):
+        """What is left when the conditions are encoded: context [n, tokens, context_dim], concat [n f, concat_dim, h, w]."""
+        n, _, f, _, _ = x.shape
+        half = self.cfg.dim // 2
+        angle = t.to(x)[:, None] * 10000.0 ** (-torch.arange(half, device=x.device).to(x) / half)
+        emb = F.silu(self.time_embed(torch.cat([angle.cos(), angle.sin()], 1)))
         video, skips = Video(n, emb, context), []
         x = torch.cat([self.folded(x), concat], 1)
         for block in self.input_blocks:

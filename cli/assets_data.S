@@ -17,6 +17,7 @@ vc_asset_table:
 asset "mini/unet.safetensors", "cli/assets/mini/unet.safetensors"
 asset "mini/vae.safetensors", "cli/assets/mini/vae.safetensors"
 asset "mini/clip.safetensors", "cli/assets/mini/clip.safetensors"
+asset "mini/midas.safetensors", "cli/assets/mini/midas.safetensors"
 asset "mini/pidinet.safetensors", "cli/assets/mini/pidinet.safetensors"
 asset "mini/model.json", "cli/assets/mini/model.json"
 asset "mini/pidinet.LICENSE", "cli/assets/mini/pidinet.LICENSE"

@@ -9,7 +9,7 @@
 
 Test(assets, weights_are_whole_files) {
   static const char *const names[] = {"mini/unet.safetensors", "mini/vae.safetensors", "mini/clip.safetensors",
-                                      "mini/pidinet.safetensors"};
+                                      "mini/midas.safetensors", "mini/pidinet.safetensors"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     const vc_asset *asset = vc_asset_find(names[i]);
     cr_assert(asset, "%s", names[i]);
