@@ -7,12 +7,9 @@
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"
+#include "tests/op_run.h"
 
-enum { GUARD = 64 };
-
-static const uint32_t sentinel = 0x7fc0beef;  // a NaN: an element that is never written shows too
-
-float *op_values(uint32_t seed, size_t count, float scale, float mean) {
+float *op_values_fine(uint32_t seed, size_t count, float scale, float mean) {
   float *out = malloc((count + 1) * sizeof *out);
   uint32_t state = seed * 2654435761u + 12345;
   for (size_t i = 0; i < count; i++) {
@@ -21,6 +18,14 @@ float *op_values(uint32_t seed, size_t count, float scale, float mean) {
     state ^= state << 5;
     out[i] = ((float)(state >> 8) * 0x1p-23f - 1) * scale + mean;
   }
+  return out;
+}
+
+float *op_values(uint32_t seed, size_t count, float scale, float mean) {
+  float *out = op_values_fine(seed, count, scale, mean);
+  // BF16 has fewer digits and F16 the smaller range: rounding to it afterwards leaves no more digits than there were.
+  for (size_t i = 0; i < count; i++)
+    out[i] = vc_half_to_float(vc_float_to_half(vc_bfloat_to_float(vc_float_to_bfloat(out[i]))));
   return out;
 }
 
@@ -50,70 +55,67 @@ double op_error(const float *got, const double *want, size_t count) {
   return sqrt(error) / (size > 0 ? sqrt(size) : 1);
 }
 
-static void check_elements(const op_check *c, const char *where, const float *got) {
-  double error = op_error(got, c->want, c->count), largest = 0, worst = 0;
-  for (size_t i = 0; i < c->count; i++) {
-    if (isnan(c->want[i])) continue;
-    if (fabs(c->want[i]) > largest) largest = fabs(c->want[i]);
-    if (fabs((double)got[i] - c->want[i]) > worst) worst = fabs((double)got[i] - c->want[i]);
+// Every instruction set with one thread against the expected values; the best one with every number of threads.
+static void check_on_cpu(const op_check *c) {
+  static const char *const sets[] = {"generic", "avx2", "avx512"};
+  static const int threads[] = {1, 2, 3, 5};
+  size_t bytes, other_bytes;
+  unsigned char *first = NULL;
+  for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
+    op_target target = {.backend = &vc_backend_cpu, .dtype = VC_F32};
+    vc_error error;
+    cr_assert_eq(vc_cpu_open(&target.device, threads[t], &error), VC_OK, "%s", error.message);
+    for (size_t s = 0; s < sizeof sets / sizeof *sets && t == 0; s++) {
+      if (!vc_cpu_use(target.device, sets[s])) continue;
+      free(first);
+      snprintf(target.name, sizeof target.name, "cpu %s", sets[s]);
+      first = op_run(c, &target, &bytes);
+    }
+    if (t > 0) {
+      snprintf(target.name, sizeof target.name, "cpu, %d threads", threads[t]);
+      unsigned char *other = op_run(c, &target, &other_bytes);
+      cr_expect(first && other && bytes == other_bytes && !memcmp(first, other, bytes),
+                "%s: %d threads give other bytes than one", c->name, threads[t]);
+      free(other);
+    }
+    vc_backend_cpu.close(target.device);
   }
-  cr_expect(error <= c->tolerance, "%s, %s: relative L2 error %g, allowed %g", c->name, where, error, c->tolerance);
-  cr_expect(worst <= 20 * c->tolerance * largest, "%s, %s: an element is off by %g of %g", c->name, where, worst,
-            largest);
+  free(first);
 }
 
-static void run_on(const op_check *c, vc_device *device, const char *where, uint32_t *out) {
-  vc_error error = {{0}};
-  size_t bytes = 0;
-  void *workspace = NULL;
-  for (size_t i = 0; i < c->count + 2 * GUARD; i++) out[i] = sentinel;
-  vc_status status = vc_backend_cpu.prepare(device, c->kind, c->op, &bytes, &error);
-  cr_assert_eq(status, VC_OK, "%s, %s: %s", c->name, where, error.message);
-  status = vc_backend_cpu.allocate(device, bytes + 4, &workspace, &error);
-  cr_assert_eq(status, VC_OK, "%s", error.message);
-  memcpy((char *)workspace + bytes, &sentinel, 4);
-  uint32_t *body = out + GUARD;
-  memcpy((char *)c->op + c->out_at, &body, sizeof body);
-  if (c->workspace_at) memcpy((char *)c->op + c->workspace_at, &workspace, sizeof workspace);
-  status = vc_op_run(&vc_backend_cpu, device, c->kind, c->op, &error);
-  cr_assert_eq(status, VC_OK, "%s, %s: %s", c->name, where, error.message);
-  cr_expect(!memcmp((char *)workspace + bytes, &sentinel, 4), "%s, %s: wrote behind the workspace", c->name, where);
-  for (size_t i = 0; i < GUARD; i++)
-    cr_assert(out[i] == sentinel && out[GUARD + c->count + i] == sentinel, "%s, %s: wrote beside the output", c->name,
-              where);
-  vc_backend_cpu.release(device, workspace);
+static bool is_wanted(const char *variable, const char *name) {
+  const char *words = getenv(variable);
+  return !words || strstr(name, words);
 }
 
 void op_check_run(const op_check *c) {
-  static const char *const sets[] = {"generic", "avx2", "avx512"};
-  static const int threads[] = {1, 2, 3, 5};
-  size_t bytes = (c->count + 2 * GUARD) * sizeof(uint32_t);
-  uint32_t *first = malloc(bytes), *other = malloc(bytes);
-  for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
-    vc_device *device;
-    vc_error error;
-    cr_assert_eq(vc_cpu_open(&device, threads[t], &error), VC_OK);
-    // Every instruction set with one thread against the expected values; the best one with every number of threads.
-    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
-      if (!vc_cpu_use(device, sets[s])) continue;
-      if (t > 0) continue;
-      run_on(c, device, sets[s], first);
-      check_elements(c, sets[s], (float *)(first + GUARD));
-    }
-    if (t > 0) {
-      char where[32];
-      snprintf(where, sizeof where, "%d threads", threads[t]);
-      run_on(c, device, where, other);
-      cr_expect(!memcmp(first, other, bytes), "%s: %s give other bytes than one", c->name, where);
-    }
-    vc_backend_cpu.close(device);
+  const op_target *targets;
+  size_t bytes;
+  if (!is_wanted("OP_CASE", c->name)) return;
+  if (is_wanted("OP_ONLY", "cpu")) check_on_cpu(c);
+  int count = op_cuda_targets(c->kind, &targets);
+  for (int i = 0; i < count; i++) {
+    if (c->f32_only && targets[i].dtype != VC_F32) continue;
+    if (is_wanted("OP_ONLY", targets[i].name)) free(op_run(c, &targets[i], &bytes));
   }
-  free(first);
-  free(other);
 }
 
 bool op_use(vc_device *device, const char *set) {
   return vc_cpu_use(device, set);
+}
+
+static void check_refused_by_cuda(vc_op_kind kind, const void *op, vc_status status, const char *words) {
+  const op_target *targets;
+  vc_error error = {{0}};
+  vc_dtype dtype;
+  size_t bytes;
+  memcpy(&dtype, op, sizeof dtype);
+  if (status == VC_UNSUPPORTED && (dtype == VC_F16 || dtype == VC_BF16)) return;
+  if (!op_cuda_targets(kind, &targets)) return;
+  vc_status got = targets->backend->prepare(targets->device, kind, op, &bytes, &error);
+  cr_expect(got == VC_INVALID || got == VC_UNSUPPORTED, "cuda, '%s': status %d with '%s'", words, (int)got,
+            error.message);
+  cr_expect(strstr(error.message, vc_op_name(kind)), "cuda: '%s' does not name the op", error.message);
 }
 
 void op_check_refused(vc_op_kind kind, const void *op, vc_status status, const char *words) {
@@ -126,6 +128,54 @@ void op_check_refused(vc_op_kind kind, const void *op, vc_status status, const c
   cr_expect(strstr(error.message, words), "'%s' is not in '%s'", words, error.message);
   cr_expect(strstr(error.message, vc_op_name(kind)), "'%s' does not name the op", error.message);
   vc_backend_cpu.close(device);
+  check_refused_by_cuda(kind, op, status, words);
+}
+
+// ---- parameters
+
+// Packed memory with its description behind it: [packed][vc_pack][values]. The latest ones are known by address.
+enum { KNOWN = 32, ALIGNMENT = 256 };
+
+static struct {
+  const void *packed;
+  const vc_pack *pack;
+} known[KNOWN];
+
+static size_t aligned(size_t bytes) {
+  return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+const vc_pack *op_pack_of(const void *packed) {
+  for (int i = 0; i < KNOWN; i++)
+    if (known[i].packed == packed) return packed ? known[i].pack : NULL;
+  return NULL;
+}
+
+static void remember(const void *packed, const vc_pack *pack) {
+  static int next;
+  for (int i = 0; i < KNOWN; i++)
+    if (known[i].packed == packed) known[i].packed = NULL;  // memory that was freed and is used anew
+  known[next].packed = packed;
+  known[next].pack = pack;
+  next = (next + 1) % KNOWN;
+}
+
+void *op_pack(const vc_pack *pack) {
+  vc_device *device;
+  vc_error error;
+  size_t bytes, values = vc_tensor_bytes(&pack->source[0]);
+  cr_assert_eq(pack->stacked, 1);
+  cr_assert_eq(vc_cpu_open(&device, 2, &error), VC_OK);
+  cr_assert_eq(vc_backend_cpu.pack_bytes(pack, &bytes, &error), VC_OK, "%s", error.message);
+  char *out = aligned_alloc(ALIGNMENT, aligned(bytes) + aligned(sizeof *pack) + aligned(values));
+  vc_pack *kept = (vc_pack *)(void *)(out + aligned(bytes));
+  *kept = *pack;
+  kept->source[0].data = (char *)kept + aligned(sizeof *pack);
+  memcpy(kept->source[0].data, pack->source[0].data, values);
+  cr_assert_eq(vc_backend_cpu.pack(device, pack, out, &error), VC_OK, "%s", error.message);
+  vc_backend_cpu.close(device);
+  remember(out, kept);
+  return out;
 }
 
 void *op_packed(const float *weight, int64_t rows, int64_t columns, const int64_t *kernel) {
@@ -137,14 +187,5 @@ void *op_packed(const float *weight, int64_t rows, int64_t columns, const int64_
   int64_t taps = 1;
   for (int i = 0; i < 3 && kernel; i++) taps *= pack.kernel[i] = kernel[i];
   pack.source[0] = (vc_tensor){.dtype = VC_F32, .rank = 3, .dim = {rows, columns, taps}, .data = (void *)weight};
-  vc_device *device;
-  vc_error error;
-  size_t bytes;
-  cr_assert_eq(vc_cpu_open(&device, 2, &error), VC_OK);
-  cr_assert_eq(vc_backend_cpu.pack_bytes(&pack, &bytes, &error), VC_OK);
-  void *out = NULL;
-  cr_assert_eq(vc_backend_cpu.allocate(device, bytes, &out, &error), VC_OK);
-  cr_assert_eq(vc_backend_cpu.pack(device, &pack, out, &error), VC_OK);
-  vc_backend_cpu.close(device);
-  return out;
+  return op_pack(&pack);
 }

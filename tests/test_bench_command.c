@@ -242,7 +242,7 @@ static const char fixture[] =
     "0.25}},"
     "   \"levels\": {\"16x16\": {\"seconds\": 0.25, \"flops\": 1e9, \"kinds\": {\"linear\": 0.25}}}},"
     "  \"generate\": {\"seconds\": 12.5, \"videos_per_hour\": 288, \"peak_bytes\": 104857600},"
-    "  \"kernels\": {\"library\": \"lib 1\", \"instructions\": \"set\", \"sum_over_step\": 0.97,"
+    "  \"kernels\": {\"machine\": \"set, lib 1\", \"sum_over_step\": 0.97,"
     "   \"ceilings\": {\"flops_per_second\": 2e10, \"bytes_per_second\": 1e10}, \"kernels\": ["
     "    {\"op\": \"linear rows=1\", \"kind\": \"linear\", \"times\": 5, \"seconds\": {\"median\": 0.05}, \"flops\": "
     "5e8,"

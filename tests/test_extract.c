@@ -9,6 +9,7 @@
 
 #include "cli/asset_source.h"
 #include "engine/extract.h"
+#include "engine/session.h"
 #include "loaders/file_map.h"
 #include "loaders/safetensors.h"
 #include "tests/random.h"
@@ -319,6 +320,7 @@ static void expect_refused(extraction extract, vc_engine *engine, const float *f
 Test(extract, what_cannot_be_done_is_refused, .init = set_up, .fini = tear_down) {
   float *frames = random_frames(1, 32, 32);
   vc_engine *engine = open_engine(NULL, 0);
+  engine->model.present[VC_NETWORK_MIDAS] = false;  // as in a folder without it
   expect_refused(vc_extract_depth, engine, frames, 1, 32, 32, VC_FAILED, "no midas network");
   expect_refused(vc_extract_depth, engine, frames, 1, 32, 32, VC_FAILED, "midas_v3_dpt_large.pth");
   expect_refused(vc_extract_sketch, engine, frames, 0, 32, 32, VC_INVALID, "0 frames");

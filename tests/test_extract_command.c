@@ -179,7 +179,6 @@ Test(extract_command, wrong_usage_is_refused) {
       {2, "extract --strokes '1,1 -> 5,5' --use motion,frames -o d", "need a clip"},
       {1, "extract --strokes '1,1' --use motion -o d", "--strokes: 1,1: cannot be opened"},
       {2, "extract clip.mp4 --use motion --start x -o d", "--start must be"},
-      {1, "extract clip.mp4 --use depth -o d", "no depth network (midas): give --model"},
       {1, "extract none.mp4 --use motion -o d", "none.mp4"},
       {1, "extract text.txt --use motion -o d", "text.txt"},
       {1, "extract short.gif --use motion -o d", "has 2 frames, and the video 8"},

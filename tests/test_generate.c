@@ -430,7 +430,6 @@ Test(generate, wrong_usage_is_refused) {
       {1, "--motion bad.json -o o.gif", "bad.json"},
       {2, "--video clip.gif -o o.gif", "--use"},
       {2, "--use image -o o.gif --prompt x", "--video"},
-      {1, "--video clip.gif --use image,depth -o o.gif", "no depth network (midas): give --depth a file"},
       {2, "--video clip.gif --use motion --strokes '1,1->2,2' -o o.gif", "same condition"},
       {2, "--video clip.gif --use depth --depth rgb.npy -o o.gif", "same condition"},
       {2, "--video clip.gif --use sketch --sketch-video rgb.npy -o o.gif", "same condition"},

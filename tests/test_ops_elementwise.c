@@ -1,11 +1,12 @@
-// The small ops of the CPU backend against plain loops in double: activations, sums, copies, look-ups, pools,
+// The small ops against plain loops in double: activations, sums, copies, look-ups, pools,
 // timestep embeddings, the sampler's update.
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/op_fixture.h"
+#include "tests/op_run.h"
 
 Test(ops_elementwise, activations_match_double) {
   static const char *const names[] = {"none", "SiLU", "GELU", "ReLU", "sigmoid"};
@@ -63,14 +64,15 @@ Test(ops_elementwise, activations_may_be_in_place) {
   float *x = op_values(9, COUNT, 4, 0);
   double *want = malloc(COUNT * sizeof *want);
   for (int i = 0; i < COUNT; i++) want[i] = op_activated(VC_ACT_SILU, (double)x[i]);
-  vc_activate op = {.dtype = VC_F32, .rows = COUNT, .c = 1, .activation = VC_ACT_SILU, .x = x, .out = x};
-  vc_device *device;
-  vc_error error;
-  cr_assert_eq(vc_cpu_open(&device, 2, &error), VC_OK);
-  cr_assert_eq(vc_backend_cpu.activate(device, &op, &error), VC_OK);
-  double off = op_error(x, want, COUNT);
-  cr_expect(off <= 2e-7, "error %g", off);
-  vc_backend_cpu.close(device);
+  vc_activate op = {.dtype = VC_F32, .rows = COUNT, .c = 1, .activation = VC_ACT_SILU, .x = x};
+  op_check_run(&(op_check){.name = "in place",
+                           .kind = VC_OP_ACTIVATION,
+                           .op = &op,
+                           .out_at = offsetof(vc_activate, out),
+                           .in_place_at = offsetof(vc_activate, x),
+                           .want = want,
+                           .count = COUNT,
+                           .tolerance = 2e-7});
   free(want);
   free(x);
 }
@@ -101,7 +103,11 @@ Test(ops_elementwise, sums_match_double) {
   static const struct {
     int64_t n, f, rows;
     int inputs, one_frame;  // bits
-  } cases[] = {{1, 1, 1, 1, 0}, {2, 3, 50, 3, 2}, {1, 4, 40000, 2, 0}, {2, 2, 33, VC_SUM_MAX, 0xfd}};
+  } cases[] = {{1, 1, 1, 1, 0},
+               {2, 3, 50, 3, 2},
+               {1, 4, 40000, 2, 0},
+               {2, 2, 33, VC_SUM_MAX, 0xfd},
+               {3, 2, 264, VC_SUM_MAX, 0x12}};
   for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
     int64_t n = cases[k].n, f = cases[k].f, rows = cases[k].rows, count = n * f * rows;
     vc_sum op = {.dtype = VC_F32, .n = n, .f = f, .rows = rows, .inputs = cases[k].inputs};
@@ -148,6 +154,26 @@ Test(ops_elementwise, copies_are_exact) {
        .out_stride_outer = 50,
        .out_stride_row = 200},
       {.outer = 3, .x_outer = 1, .rows = 2, .c = 4, .x_stride_row = 4, .out_stride_outer = 8, .out_stride_row = 4},
+      // Rows of 16, 8, 4 and 2 bytes in half precision, and long rows that only a stride keeps from 16.
+      {.outer = 5,
+       .x_outer = 3,
+       .rows = 4,
+       .c = 24,
+       .x_stride_outer = 200,
+       .x_stride_row = 40,
+       .out_stride_outer = 168,
+       .out_stride_row = 32},
+      {.outer = 7, .x_outer = 7, .rows = 1, .c = 4, .x_stride_outer = 12, .out_stride_outer = 8},
+      {.outer = 7, .x_outer = 7, .rows = 1, .c = 6, .x_stride_outer = 10, .out_stride_outer = 8},
+      {.outer = 2,
+       .x_outer = 2,
+       .rows = 3,
+       .c = 3,
+       .x_stride_outer = 9,
+       .x_stride_row = 3,
+       .out_stride_outer = 12,
+       .out_stride_row = 4},
+      {.outer = 2, .x_outer = 1, .rows = 3, .c = 64, .x_stride_row = 65, .out_stride_outer = 192, .out_stride_row = 64},
   };
   for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
     vc_copy op = cases[k];
@@ -174,32 +200,41 @@ Test(ops_elementwise, copies_are_exact) {
   }
 }
 
-Test(ops_elementwise, gathers_add_positions) {
-  enum { ENTRIES = 11, C = 13, COUNT = 10, POSITIONS = 5 };
+static void run_gather(int c) {
+  enum { ENTRIES = 11, COUNT = 10, POSITIONS = 5 };
   static const int32_t index[COUNT] = {0, 10, 3, 3, 7, 1, 2, 10, 0, 5};
-  float *table = op_values(1, ENTRIES * C, 1, 0), *position = op_values(2, POSITIONS * C, 1, 0);
-  double want[COUNT * C];
+  size_t count = (size_t)COUNT * (size_t)c;
+  float *table = op_values(1, (size_t)ENTRIES * (size_t)c, 1, 0);
+  float *position = op_values(2, (size_t)POSITIONS * (size_t)c, 1, 0);
+  double *want = malloc(count * sizeof *want);
   for (int with = 0; with < 2; with++) {
     vc_gather op = {.dtype = VC_F32,
                     .count = COUNT,
-                    .c = C,
+                    .c = c,
                     .entries = ENTRIES,
                     .index = index,
                     .table = table,
                     .position = with ? position : NULL,
                     .positions = with ? POSITIONS : 0};
-    for (int i = 0; i < COUNT * C; i++)
-      want[i] = (double)table[index[i / C] * C + i % C] + (with ? (double)position[i / C % POSITIONS * C + i % C] : 0);
+    for (int i = 0; i < COUNT * c; i++)
+      want[i] = (double)table[index[i / c] * c + i % c] + (with ? (double)position[i / c % POSITIONS * c + i % c] : 0);
     op_check_run(&(op_check){.name = "gather",
                              .kind = VC_OP_GATHER,
                              .op = &op,
                              .out_at = offsetof(vc_gather, out),
                              .want = want,
-                             .count = COUNT * C,
+                             .count = count,
                              .tolerance = 1e-7});
   }
+  free(want);
   free(position);
   free(table);
+}
+
+Test(ops_elementwise, gathers_add_positions) {
+  run_gather(13);
+  run_gather(24);
+  run_gather(1032);
 }
 
 Test(ops_elementwise, gather_refuses_an_index_outside_the_table) {
@@ -217,9 +252,48 @@ Test(ops_elementwise, gather_refuses_an_index_outside_the_table) {
   vc_backend_cpu.close(device);
 }
 
+// A GPU cannot refuse when it is asked: the row becomes zeros, and wait() tells it once.
+Test(ops_elementwise, cuda_reports_an_index_outside_the_table_when_it_waits) {
+  static const int32_t bad[] = {-1, 4, INT32_MAX};
+  const op_target *targets;
+  int count = op_cuda_targets(VC_OP_GATHER, &targets);
+  for (int t = 0; t < count; t++) {
+    const vc_backend *b = targets[t].backend;
+    vc_device *device = targets[t].device;
+    size_t row = 2 * vc_dtype_size(targets[t].dtype);
+    unsigned char ones[32], got[32], zeros[32] = {0};
+    char *memory, words[64];
+    vc_error error;
+    memset(ones, 0x3C, sizeof ones);
+    cr_assert_eq(b->allocate(device, 1024, (void **)&memory, &error), VC_OK);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+      const int32_t index[2] = {3, bad[i]};
+      const float position[4] = {0, 0, 1, 1};  // are not added to what is not there
+      vc_gather op = {.dtype = targets[t].dtype, .count = 2, .c = 2, .entries = 4, .positions = 2};
+      op.index = (int32_t *)(void *)memory;
+      op.table = memory + 256;
+      op.out = memory + 512;
+      op.position = (float *)(void *)(memory + 768);
+      cr_assert_eq(b->upload(device, memory + 768, position, sizeof position, &error), VC_OK);
+      cr_assert_eq(b->upload(device, memory, index, sizeof index, &error), VC_OK);
+      cr_assert_eq(b->upload(device, memory + 256, ones, sizeof ones, &error), VC_OK);
+      cr_assert_eq(b->upload(device, memory + 512, ones, sizeof ones, &error), VC_OK);
+      cr_assert_eq(b->gather(device, &op, &error), VC_OK);
+      cr_expect_eq(b->wait(device, &error), VC_FAILED, "%s: %d passes", targets[t].name, bad[i]);
+      snprintf(words, sizeof words, "index %d lies outside", bad[i]);
+      cr_expect(strstr(error.message, words), "%s: '%s'", targets[t].name, error.message);
+      cr_assert_eq(b->download(device, got, memory + 512, sizeof got, &error), VC_OK);
+      cr_expect_eq(b->wait(device, &error), VC_OK, "%s: told twice", targets[t].name);
+      cr_expect(!memcmp(got, ones, row) && !memcmp(got + row, zeros, row), "%s: not a row of zeros", targets[t].name);
+    }
+    b->release(device, memory);
+  }
+}
+
 Test(ops_elementwise, pools_match_double) {
   static const int64_t shapes[][6] = {
-      {1, 1, 1, 1, 1, 1}, {2, 8, 6, 5, 4, 3}, {1, 7, 9, 3, 3, 4}, {1, 5, 4, 2, 8, 9}, {2, 13, 13, 33, 5, 1}};
+      {1, 1, 1, 1, 1, 1},  {2, 8, 6, 5, 4, 3},    {1, 7, 9, 3, 3, 4},   {1, 5, 4, 2, 8, 9},    {2, 13, 13, 33, 5, 1},
+      {2, 9, 7, 24, 4, 3}, {1, 21, 18, 24, 3, 2}, {2, 21, 23, 5, 3, 2}, {3, 40, 30, 16, 1, 1}, {2, 31, 29, 3, 1, 1}};
   for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
     const int64_t *s = shapes[k];
     vc_pool op = {.dtype = VC_F32, .frames = s[0], .h = s[1], .w = s[2], .c = s[3], .h_out = s[4], .w_out = s[5]};
@@ -268,7 +342,7 @@ Test(ops_elementwise, sinusoids_match_double) {
                            .tolerance = 1e-7});
 }
 
-enum { LATENT = 9001, STEPS = 3 };
+enum { STEPS = 3 };
 
 // The latent and its history, as the op takes them and as they should be afterwards.
 typedef struct sampler_state {
@@ -295,48 +369,46 @@ static void step_latent(vc_sampler *op, const sampler_state *s, double *want[5])
   }
 }
 
-static void run_sampler(bool guided, bool noisy, int32_t step) {
+static void run_sampler(size_t count, bool guided, bool noisy, int32_t step) {
   static const vc_sampler_row table[STEPS] = {
       {{1, 0}, {1, 0, 0, 0, 0}, {0, 1, 0, 0, 0}, 0},
       {{1.1f, -0.4f}, {0.9f, 0.2f, -0.3f, 0.15f, 0.05f}, {0.8f, 0.3f, -0.2f, 0.1f, 0.07f}, 0.25f},
       {{1.3f, -0.8f}, {1, 0, 0, 0, 0}, {0.5f, 0.4f, 0, 0, 0.6f}, 0.1f}};
-  float *eps = op_values(1, 2 * LATENT, 1, 0), *noise = op_values(2, STEPS * LATENT, 1, 0);
+  float *eps = op_values(1, 2 * count, 1, 0), *noise = op_values(2, STEPS * count, 1, 0);
   double *want[5];
-  for (int i = 0; i < 5; i++) want[i] = malloc(LATENT * sizeof **want);
-  for (int threads = 1; threads <= 3; threads++) {
-    sampler_state s = {op_values(3, LATENT, 1, 0), op_values(4, LATENT, 1, 0), op_values(5, LATENT, 1, 0),
-                       op_values(6, LATENT, 1, 0)};
-    float *input = malloc(LATENT * sizeof *input);
-    vc_sampler op = {.dtype = VC_F32,
-                     .count = LATENT,
-                     .eps = eps,
-                     .guided = guided,
-                     .guidance = 9,
-                     .table = table,
-                     .step = &step,
-                     .noise = noisy ? noise : NULL,
-                     .x = s.x,
-                     .m1 = s.m1,
-                     .m2 = s.m2,
-                     .x_last = s.x_last,
-                     .input = input};
-    step_latent(&op, &s, want);
-    vc_device *device;
-    vc_error error;
-    cr_assert_eq(vc_cpu_open(&device, threads, &error), VC_OK);
-    cr_assert_eq(vc_op_run(&vc_backend_cpu, device, VC_OP_SAMPLER, &op, &error), VC_OK);
-    const float *got[5] = {op.x, input, op.m1, op.m2, op.x_last};
-    for (int i = 0; i < 5; i++) {
-      double off = op_error(got[i], want[i], LATENT);
-      cr_expect(off <= 5e-7, "guided %d, noisy %d, step %d, output %d: error %g", guided, noisy, step, i, off);
-    }
-    vc_backend_cpu.close(device);
-    free(input);
-    free(s.x);
-    free(s.m1);
-    free(s.m2);
-    free(s.x_last);
-  }
+  for (int i = 0; i < 5; i++) want[i] = malloc(count * sizeof **want);
+  sampler_state s = {op_values(3, count, 1, 0), op_values(4, count, 1, 0), op_values(5, count, 1, 0),
+                     op_values(6, count, 1, 0)};
+  vc_sampler op = {.dtype = VC_F32,
+                   .count = (int64_t)count,
+                   .eps = eps,
+                   .guided = guided,
+                   .guidance = 9,
+                   .table = table,
+                   .step = &step,
+                   .noise = noisy ? noise : NULL,
+                   .x = s.x,
+                   .m1 = s.m1,
+                   .m2 = s.m2,
+                   .x_last = s.x_last};
+  step_latent(&op, &s, want);
+  const op_result also[] = {{offsetof(vc_sampler, input), want[1], count},
+                            {offsetof(vc_sampler, m1), want[2], count},
+                            {offsetof(vc_sampler, m2), want[3], count},
+                            {offsetof(vc_sampler, x_last), want[4], count}};
+  op_check_run(&(op_check){.name = "sampler",
+                           .kind = VC_OP_SAMPLER,
+                           .op = &op,
+                           .out_at = offsetof(vc_sampler, x),
+                           .want = want[0],
+                           .count = count,
+                           .also = also,
+                           .also_count = sizeof also / sizeof *also,
+                           .tolerance = 5e-7});
+  free(s.x);
+  free(s.m1);
+  free(s.m2);
+  free(s.x_last);
   for (int i = 0; i < 5; i++) free(want[i]);
   free(noise);
   free(eps);
@@ -344,7 +416,10 @@ static void run_sampler(bool guided, bool noisy, int32_t step) {
 
 Test(ops_elementwise, sampler_steps_match_double) {
   for (int32_t step = 0; step < STEPS; step++)
-    for (int k = 0; k < 4; k++) run_sampler(k & 1, k & 2, step);
+    for (int k = 0; k < 4; k++) {
+      run_sampler(9001, k & 1, k & 2, step);
+      run_sampler(1028, k & 1, k & 2, step);
+    }
 }
 
 Test(ops_elementwise, wrong_arguments_are_refused) {

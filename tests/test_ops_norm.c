@@ -1,4 +1,4 @@
-// Group norm and layer norm of the CPU backend against plain loops in double.
+// Group norm and layer norm against plain loops in double.
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@ typedef struct group_case {
   int64_t frames, rows, c0, c1, groups;
   float eps, scale, mean;
   bool silu, poison;
+  int64_t fade;  // so many rows further down all is half as large: chunks of rows then have means of their own
 } group_case;
 
 static const group_case group_cases[] = {
@@ -24,10 +25,28 @@ static const group_case group_cases[] = {
     {"several blocks, wide", 2, 70, 900, 380, 32, 1e-5f, 1, -1, .silu = false},
     {"far from zero", 1, 700, 64, 0, 8, 1e-6f, 1e-3f, 30, .silu = false},
     {"far from zero, SiLU", 2, 300, 20, 12, 4, 1e-6f, 2e-3f, -30, .silu = true},
+    {"far from zero, in steps of 1/8", 1, 300, 64, 0, 8, 1e-6f, 2, 30, .silu = false},
     {"next to nothing", 1, 300, 32, 0, 4, 1e-6f, 1e-4f, 0, .silu = false},
     {"constant", 1, 300, 32, 0, 4, 1e-6f, 0, 3, .silu = false},
     {"NaN", 2, 40, 16, 0, 4, 1e-5f, 1, 0, .silu = true, .poison = true},
+    {"NaN, several chunks", 1, 3000, 16, 0, 2, 1e-5f, 1, 0, .silu = true, .poison = true},
+    {"groups of 10", 3, 200, 320, 0, 32, 1e-5f, 1, 0.5f, .silu = true},
+    {"groups of 30, long", 2, 1000, 80, 40, 4, 1e-5f, 1, 0.5f, .silu = true},
+    {"few rows, many channels", 2, 5, 640, 640, 32, 1e-5f, 1, 0, .silu = true},
+    {"groups of many vectors", 1, 103, 760, 520, 2, 1e-5f, 1, 1, .silu = true},
+    {"groups of many vectors, far from zero", 1, 261, 1296, 0, 2, 1e-6f, 1e-3f, 30, .silu = false},
+    {"groups of many single channels", 2, 75, 517, 513, 2, 1e-5f, 1, 1, .silu = false},
+    {"one group of all", 1, 90, 1289, 7, 1, 1e-5f, 1, 0, .silu = false},
+    {"long, a group across the border", 1, 9001, 10, 14, 3, 1e-5f, 1, 2, .silu = false},
+    {"long, fading", 1, 2003, 128, 0, 2, 1e-5f, 1, 0.5f, .silu = false, .fade = 250},
+    {"long, the border between vectors", 1, 2003, 72, 56, 2, 1e-5f, 1, 0.5f, .silu = true, .fade = 777},
+    {"long and wide, fading", 1, 801, 320, 0, 2, 1e-5f, 1, 0.5f, .silu = true, .fade = 300},
 };
+
+// In half precision values that lie this close to each other would all be the same.
+static bool is_fine(float scale, float mean) {
+  return scale > 0 && scale < fabsf(mean) / 64;
+}
 
 static double at(const vc_group_norm *op, int64_t row, int64_t i) {
   if (i < op->c[0]) return (double)((const float *)op->x[0])[row * op->c[0] + i];
@@ -51,10 +70,12 @@ static void expect_group(const vc_group_norm *op, int64_t frame, int64_t group, 
 
 static void run_group(const group_case *t) {
   int64_t c = t->c0 + t->c1, rows = t->frames * t->rows;
-  float *x0 = op_values(1, (size_t)(rows * t->c0), t->scale, t->mean);
-  float *x1 = op_values(2, (size_t)(rows * t->c1), t->scale, t->mean);
+  bool fine = is_fine(t->scale, t->mean);
+  float *x0 = (fine ? op_values_fine : op_values)(1, (size_t)(rows * t->c0), t->scale, t->mean);
+  float *x1 = (fine ? op_values_fine : op_values)(2, (size_t)(rows * t->c1), t->scale, t->mean);
   float *gamma = op_values(3, (size_t)c, 1, 1), *beta = op_values(4, (size_t)c, 1, 0);
   if (t->poison) x0[5] = NAN;
+  for (int64_t i = 0; t->fade && i < rows * t->c0; i++) x0[i] = ldexpf(x0[i], -(int)(i / t->c0 / t->fade));
   vc_group_norm op = {.dtype = VC_F32,
                       .frames = t->frames,
                       .rows = t->rows,
@@ -72,10 +93,10 @@ static void run_group(const group_case *t) {
                            .kind = VC_OP_GROUP_NORM,
                            .op = &op,
                            .out_at = offsetof(vc_group_norm, out),
-                           .workspace_at = offsetof(vc_group_norm, workspace),
                            .want = want,
                            .count = (size_t)(rows * c),
-                           .tolerance = 2e-6});
+                           .tolerance = 2e-6,
+                           .f32_only = fine});
   free(want);
   free(beta);
   free(gamma);
@@ -95,14 +116,28 @@ typedef struct layer_case {
 } layer_case;
 
 static const layer_case layer_cases[] = {
-    {"plain", 50, 64, 1, 0, .poison = false},           {"ragged", 3, 331, 1, 1, .poison = false},
-    {"one channel", 4, 1, 1, 1, .poison = false},       {"one row", 1, 1280, 1, 0, .poison = false},
-    {"fewer than a lane", 9, 5, 1, 0, .poison = false}, {"far from zero", 20, 320, 1e-2f, 30, .poison = false},
-    {"many rows", 1500, 40, 1, -2, .poison = false},    {"NaN", 4, 20, 1, 0, true},
+    {"plain", 50, 64, 1, 0, .poison = false},
+    {"ragged", 3, 331, 1, 1, .poison = false},
+    {"one channel", 4, 1, 1, 1, .poison = false},
+    {"one row", 1, 1280, 1, 0, .poison = false},
+    {"fewer than a lane", 9, 5, 1, 0, .poison = false},
+    {"far from zero", 20, 320, 1e-2f, 30, .poison = false},
+    {"many rows", 1500, 40, 1, -2, .poison = false},
+    {"NaN", 4, 20, 1, 0, true},
+    {"one vector", 67, 8, 1, 0, .poison = false},
+    {"half a vector", 21, 12, 1, 0, .poison = false},
+    {"ragged lanes", 13, 176, 1, 0.5f, .poison = false},
+    {"320 channels", 39, 320, 1, 0, .poison = false},
+    {"768 channels", 5, 768, 1, -1, .poison = false},
+    {"1288 channels", 9, 1288, 1, 0, .poison = false},
+    {"2560 channels", 3, 2560, 1, 0, .poison = false},
+    {"2568 channels", 3, 2568, 1, 0, .poison = false},
+    {"wide, NaN", 9, 640, 1, 0, true},
 };
 
 static void run_layer(const layer_case *t) {
-  float *x = op_values(1, (size_t)(t->rows * t->c), t->scale, t->mean);
+  bool fine = is_fine(t->scale, t->mean);
+  float *x = (fine ? op_values_fine : op_values)(1, (size_t)(t->rows * t->c), t->scale, t->mean);
   float *gamma = op_values(3, (size_t)t->c, 1, 1), *beta = op_values(4, (size_t)t->c, 1, 0);
   if (t->poison) x[t->c + 1] = NAN;
   vc_layer_norm op = {.dtype = VC_F32, .rows = t->rows, .c = t->c, .x = x, .eps = 1e-5f, .gamma = gamma, .beta = beta};
@@ -121,7 +156,8 @@ static void run_layer(const layer_case *t) {
                            .out_at = offsetof(vc_layer_norm, out),
                            .want = want,
                            .count = (size_t)(t->rows * t->c),
-                           .tolerance = 1e-6});
+                           .tolerance = 1e-6,
+                           .f32_only = fine});
   free(want);
   free(beta);
   free(gamma);

@@ -1,4 +1,4 @@
-// Transposed convolution, maximum pool, bilinear resize and gate of the CPU backend against plain loops in double.
+// Transposed convolution, maximum pool, bilinear resize and gate against plain loops in double.
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -26,6 +26,9 @@ static const transpose_case transposes[] = {
     {"5 of stride 3 with padding", 1, 4, 7, 3, 2, 5, 3, 2, .bias = true},
     {"2 of stride 3: gaps", 1, 4, 3, 3, 2, 2, 3, 0, .bias = true},
     {"one of everything", 1, 1, 1, 1, 1, 4, 2, 1, .bias = true},
+    {"4 of stride 2 in vectors, several tiles", 2, 16, 17, 40, 152, 4, 2, 1, .bias = true},
+    {"2 by 2 in vectors, several tiles, ragged", 1, 19, 20, 72, 125, 2, 2, 0, .activation = VC_ACT_RELU},
+    {"2 of stride 3 in vectors: gaps", 2, 4, 3, 16, 10, 2, 3, 0, .bias = true},
     {"NaN", 1, 5, 5, 6, 7, 4, 2, 1, .poison = true},
 };
 
@@ -72,7 +75,7 @@ static vc_conv_transpose op_of(const transpose_case *t) {
 
 // The source is [c, c_out, kernel, kernel], in halves where `half` says so.
 static void *packed(const vc_conv_transpose *op, float *weight, bool half) {
-  size_t count = (size_t)(op->c * op->c_out * op->kernel * op->kernel), bytes;
+  size_t count = (size_t)(op->c * op->c_out * op->kernel * op->kernel);
   uint16_t *halves = malloc(count * sizeof *halves);
   vc_from_float(halves, VC_F16, weight, count);
   if (half) vc_to_float(weight, halves, VC_F16, count);
@@ -86,15 +89,7 @@ static void *packed(const vc_conv_transpose *op, float *weight, bool half) {
   pack.source[0] = (vc_tensor){
       .dtype = half ? VC_F16 : VC_F32, .rank = 4, .dim = {op->c, op->c_out, op->kernel, op->kernel}, .data = weight};
   if (half) pack.source[0].data = halves;
-  vc_device *device;
-  vc_error error;
-  void *out = NULL;
-  cr_assert_eq(vc_cpu_open(&device, 2, &error), VC_OK);
-  cr_assert_eq(vc_backend_cpu.pack_bytes(&pack, &bytes, &error), VC_OK);
-  cr_assert_eq(bytes, count * sizeof(float));
-  cr_assert_eq(vc_backend_cpu.allocate(device, bytes, &out, &error), VC_OK);
-  cr_assert_eq(vc_backend_cpu.pack(device, &pack, out, &error), VC_OK, "%s", error.message);
-  vc_backend_cpu.close(device);
+  void *out = op_pack(&pack);
   free(halves);
   return out;
 }
@@ -186,6 +181,8 @@ Test(ops_picture, maximum_pools) {
   run_max_pool("odd", 3, 7, 9, 5, false);
   run_max_pool("one window", 1, 2, 3, 1, false);
   run_max_pool("NaN", 1, 8, 8, 3, true);
+  run_max_pool("whole vectors", 2, 6, 5, 24, false);
+  run_max_pool("whole vectors, NaN", 3, 5, 7, 16, true);
 }
 
 // ---- resize
@@ -208,6 +205,8 @@ static const resize_case resizes[] = {
     {"smaller, aligned", 1, 24, 24, 11, 13, 8, true},
     {"the same", 2, 5, 6, 4, 5, 6, false},
     {"the same, aligned", 2, 5, 6, 4, 5, 6, true},
+    {"whole vectors", 2, 5, 7, 24, 11, 13, false},
+    {"whole vectors, aligned", 2, 7, 5, 16, 13, 11, true},
 };
 
 static double source(int64_t i, int64_t in, int64_t out, bool align_corners) {
