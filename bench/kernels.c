@@ -1,12 +1,12 @@
 #include "bench/kernels.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/op_memory.h"
 #include "bench/op_reference.h"
-#include "kernels/cpu/cpu.h"
 
 // ---- accuracy
 
@@ -67,51 +67,89 @@ static vc_status flusher_new(flusher *f, const vc_kernels_options *o, vc_error *
   return status ? status : vc_op_memory_new(&f->memory, o->backend, o->device, VC_F32, kind, &arguments, 1, error);
 }
 
-static vc_status run_once(const vc_op_memory *m, int times, double *seconds, vc_error *error) {
-  double start = vc_clock_now();
+// How an op is run: so many times a sample; as the backend chooses, or (`variant`) by one of its implementations.
+typedef struct runner {
+  const vc_op_memory *memory;
+  const char *variant;
+  int times;
+  void *record;  // of all of them, by a backend that can record: then launching costs nothing
+} runner;
+
+static vc_status run_ops(const runner *r, vc_error *error) {
+  const vc_op_memory *m = r->memory;
+  if (r->record) return m->backend->replay(m->device, r->record, error);
+  if (r->variant) return m->backend->run_variant(m->device, m->kind, r->variant, &m->arguments, r->times, error);
   vc_status status = VC_OK;
-  for (int i = 0; i < times && !status; i++) status = vc_op_run(m->backend, m->device, m->kind, &m->arguments, error);
-  if (!status) status = m->backend->wait(m->device, error);
-  *seconds = (vc_clock_now() - start) / times;
+  for (int i = 0; i < r->times && !status; i++)
+    status = vc_op_run(m->backend, m->device, m->kind, &m->arguments, error);
   return status;
 }
 
+// Seconds of one op, by the backend's own clock when it has one.
+static vc_status run_once(const runner *r, double *seconds, vc_error *error) {
+  const vc_op_memory *m = r->memory;
+  bool marks = m->backend->mark != NULL;
+  double start = vc_clock_now();
+  vc_status status = marks ? m->backend->mark(m->device, 0, error) : VC_OK;
+  if (!status) status = run_ops(r, error);
+  if (!status && marks) status = m->backend->mark(m->device, 1, error);
+  if (!status) status = m->backend->wait(m->device, error);
+  *seconds = vc_clock_now() - start;
+  if (!status && marks) status = m->backend->between(m->device, 0, 1, seconds, error);
+  *seconds /= r->times;
+  return status;
+}
+
+static vc_status record(runner *r, vc_error *error) {
+  const vc_op_memory *m = r->memory;
+  void *done = NULL;
+  if (!m->backend->record_begin) return VC_OK;
+  vc_status status = m->backend->record_begin(m->device, error);
+  if (status) return status;
+  status = run_ops(r, error);
+  vc_status ended = m->backend->record_end(m->device, &done, status ? NULL : error);
+  r->record = done;
+  return status ? status : ended;
+}
+
 // Short ops are run several times a sample, so that neither the clock nor the wait for a device shows.
-static vc_status time_op(vc_timing *out, const vc_op_memory *m, const flusher *f, const vc_kernels_options *o,
-                         vc_error *error) {
+static vc_status time_op(vc_timing *out, const vc_op_memory *m, const char *variant, const flusher *f,
+                         const vc_kernels_options *o, vc_error *error) {
   enum { LEAST = 3 };
   const double sample_seconds = 0.5e-3;
+  runner r = {.memory = m, .variant = variant, .times = 1}, flush = {.memory = &f->memory, .times = 1};
   vc_samples samples = {0};
   double seconds, begin;
-  vc_status status = run_once(m, 1, &seconds, error);
-  if (!status && seconds < 0.05) status = run_once(m, 1, &seconds, error);
-  int times = f->there || seconds > sample_seconds ? 1 : (int)fmin(1000, sample_seconds / fmax(seconds, 1e-7)) + 1;
+  vc_status status = run_once(&r, &seconds, error);
+  if (!status && seconds < 0.05) status = run_once(&r, &seconds, error);
+  if (!status && !f->there && seconds < sample_seconds)
+    r.times = (int)fmin(1000, sample_seconds / fmax(seconds, 1e-7)) + 1;
+  if (!status) status = record(&r, error);
   begin = vc_clock_now();
   for (int i = 0; !status && i < o->runs && (i < LEAST || vc_clock_now() - begin < o->seconds); i++) {
-    if (o->cancelled && o->cancelled(o->opaque)) return vc_fail(error, VC_INTERRUPTED, "interrupted");
-    if (f->there) status = run_once(&f->memory, 1, &seconds, error);
-    if (!status) status = run_once(m, times, &seconds, error);
+    if (o->cancelled && o->cancelled(o->opaque)) status = vc_fail(error, VC_INTERRUPTED, "interrupted");
+    if (!status && f->there) status = run_once(&flush, &seconds, error);
+    if (!status) status = run_once(&r, &seconds, error);
     vc_samples_add(&samples, seconds);
   }
+  if (r.record) m->backend->forget(m->device, r.record);
   *out = vc_samples_timing(&samples);
   return status;
 }
 
-// The CPU's inner loops in every form that this machine has; the best one, which the device had chosen, is back then.
+// Every implementation that the backend has of this op.
 static vc_status time_variants(vc_kernel_result *out, const vc_op_memory *m, const flusher *f,
                                const vc_kernels_options *o, vc_error *error) {
-  static const char *const sets[] = {"avx512", "avx2", "generic"};
-  if (!o->variants || o->backend != &vc_backend_cpu) return VC_OK;
-  const char *chosen = vc_cpu_loops(o->device)->name;
-  vc_status status = VC_OK;
-  for (size_t i = 0; i < sizeof sets / sizeof *sets && !status; i++) {
-    if (!vc_cpu_use(o->device, sets[i])) continue;
-    vc_kernel_variant *v = &out->variant[out->variants++];
-    v->name = sets[i];
-    status = time_op(&v->timing, m, f, o, error);
+  for (int i = 0; o->variants && o->backend->variants && o->backend->variants[i]; i++) {
+    vc_kernel_variant *v = &out->variant[out->variants];
+    assert(out->variants < VC_VARIANTS_MAX);
+    v->name = o->backend->variants[i];
+    vc_status status = time_op(&v->timing, m, v->name, f, o, error);
+    if (status == VC_UNSUPPORTED) continue;
+    if (status) return status;
+    out->variants++;
   }
-  vc_cpu_use(o->device, chosen);
-  return status;
+  return VC_OK;
 }
 
 static vc_status measure(vc_kernel_result *out, const vc_op_case *what, const flusher *f, const vc_kernels_options *o,
@@ -128,7 +166,7 @@ static vc_status measure(vc_kernel_result *out, const vc_op_case *what, const fl
     status = vc_op_run(o->backend, o->device, what->kind, &memory.arguments, error);
   }
   if (!status) status = compare_sample(&out->error, &checked, &memory, error);
-  if (!status) status = time_op(&out->timing, &memory, f, o, error);
+  if (!status) status = time_op(&out->timing, &memory, NULL, f, o, error);
   if (!status) status = time_variants(out, &memory, f, o, error);
   vc_op_memory_free(&memory);
   return status ? vc_fail_in(error, status, "%s", what->text) : VC_OK;

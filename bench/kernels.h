@@ -12,10 +12,10 @@ typedef struct vc_ceilings {
   double flops, bytes;  // a second; a copy's bytes are those read and those written
 } vc_ceilings;
 
-enum { VC_VARIANTS_MAX = 4 };
+enum { VC_VARIANTS_MAX = 8 };
 
 typedef struct vc_kernel_variant {
-  const char *name;  // of the CPU: the instruction set of the inner loops
+  const char *name;  // of the backend; the CPU's are the instruction sets of its inner loops
   vc_timing timing;
 } vc_kernel_variant;
 
@@ -51,9 +51,8 @@ vc_status vc_kernel_measure(vc_kernel_result *out, const vc_op_case *what, const
 // A whole list of them, with what they are compared with.
 typedef struct vc_kernels_result {
   const char *backend, *dtype, *network;
-  const char *instructions, *library;  // the CPU's inner loops; the library of matrix products and its version
+  const char *machine;  // what computes, as the backend describes it
   bool cold;
-  int threads;
   vc_ceilings ceilings;
   double step_seconds;  // the whole step, measured by itself; 0: it was not
   vc_kernel_result *item;

@@ -126,9 +126,8 @@ static void print_sums(FILE *out, const vc_kernels_result *r) {
 
 void vc_kernels_print(FILE *out, const vc_kernels_result *r, const vc_kernels_before *before) {
   const vc_kernel_result **order = malloc(((size_t)r->count + 1) * sizeof *order);
-  fprintf(out, "%s %s, %d threads, %s caches; at best %.1f GFLOP/s (a matrix product), %.1f GB/s (a copy)\n",
-          r->backend, r->dtype, r->threads, r->cold ? "cold" : "warm", r->ceilings.flops * 1e-9,
-          r->ceilings.bytes * 1e-9);
+  fprintf(out, "%s %s, %s, %s caches; at best %.1f GFLOP/s (a matrix product), %.1f GB/s (a copy)\n", r->backend,
+          r->dtype, r->machine, r->cold ? "cold" : "warm", r->ceilings.flops * 1e-9, r->ceilings.bytes * 1e-9);
   fprintf(out, "%5s %11s %7s %9s %8s %9s %7s %9s", "times", "ms", "spread", "GFLOP/s", "GB/s", "roofline", "share",
           "error");
   if (before) fprintf(out, " %7s %-6s", "ratio", "change");
@@ -200,9 +199,7 @@ vc_status vc_kernels_print_json(FILE *out, const vc_kernels_result *r, const vc_
   cJSON_AddStringToObject(root, "network", r->network);
   cJSON_AddStringToObject(root, "backend", r->backend);
   cJSON_AddStringToObject(root, "dtype", r->dtype);
-  cJSON_AddNumberToObject(root, "threads", r->threads);
-  cJSON_AddStringToObject(root, "instructions", r->instructions);
-  cJSON_AddStringToObject(root, "library", r->library);
+  cJSON_AddStringToObject(root, "machine", r->machine);
   cJSON_AddStringToObject(root, "compiler", __VERSION__);
   cJSON_AddStringToObject(root, "caches", r->cold ? "cold" : "warm");
   cJSON *ceilings = cJSON_AddObjectToObject(root, "ceilings");

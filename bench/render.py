@@ -27,6 +27,8 @@ def read_results(folder):
     """-> the latest result of every machine, by name of the file."""
     latest = {}
     for path in sorted(Path(folder).glob("*.json")):
+        if path.name.startswith("probe-"):
+            continue  # of bench/probe.cu
         result = json.loads(path.read_text())
         if "format" not in result and "results" in result:  # torch_baseline.py by itself, with a machine and a date
             result = {"format": FORMAT, "machine": result["machine"], "date": result["date"], "torch": result}
@@ -265,7 +267,7 @@ def kind_rows(result):
 def machine_text(name, result, plots):
     network, part = measured(result)
     kernels = part["kernels"]
-    lines = [f"**{machine_name(result)}** ({result['machine']['system']}, {kernels['library']}, {kernels['instructions']}, "
+    lines = [f"**{machine_name(result)}** ({result['machine']['system']}, {kernels['machine']}, "
              f"{result['date']}): one guided step of the {network} UNet by kind of op.", ""]
     lines += table(kind_rows(result))
     if "sum_over_step" in kernels:

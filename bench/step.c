@@ -73,20 +73,31 @@ static void group_ops(vc_step_result *out, const vc_plan *plan, const vc_step_op
   }
 }
 
+// One step more. With `op`, each op's time; the whole is timed too unless the backend can replay its ops, which is how
+// a job runs and faster than one by one.
+static vc_status sample_step(vc_plan *plan, vc_samples *steps, vc_samples *op, vc_error *error) {
+  plan->profile = op != NULL;
+  for (int i = 0; i < plan->ops; i++) plan->op[i].seconds = 0;
+  double start = vc_clock_now();
+  vc_status status = vc_plan_run_step(plan, 0, error);
+  double seconds = vc_clock_now() - start;
+  for (int i = plan->prologue_ops; i < plan->ops && op; i++) vc_samples_add(&op[i], plan->op[i].seconds);
+  if (steps) vc_samples_add(steps, seconds);
+  return status;
+}
+
 // Runs steps, and puts each op's median into seconds[op].
 static vc_status run_steps(vc_step_result *out, vc_plan *plan, const vc_step_options *o, double *seconds,
                            vc_error *error) {
   vc_samples steps = {0}, *op = calloc((size_t)plan->ops + 1, sizeof *op);
   vc_status status = op ? VC_OK : vc_fail(error, VC_NO_MEMORY, "no memory for measurements");
+  bool replays = plan->backend->record_begin != NULL;
+  if (!status && replays) status = sample_step(plan, NULL, NULL, error);  // records
   double begin = vc_clock_now();
-  plan->profile = true;
   for (int r = 0; r < o->runs && !status; r++) {
     if (r && o->seconds > 0 && vc_clock_now() - begin > o->seconds) break;
-    for (int i = 0; i < plan->ops; i++) plan->op[i].seconds = 0;
-    double start = vc_clock_now();
-    status = vc_plan_run_step(plan, 0, error);
-    vc_samples_add(&steps, vc_clock_now() - start);
-    for (int i = plan->prologue_ops; i < plan->ops; i++) vc_samples_add(&op[i], plan->op[i].seconds);
+    if (replays) status = sample_step(plan, &steps, NULL, error);
+    if (!status) status = sample_step(plan, replays ? NULL : &steps, op, error);
   }
   for (int i = plan->prologue_ops; i < plan->ops && !status; i++) seconds[i] = vc_samples_timing(&op[i]).median;
   out->step = vc_samples_timing(&steps);
@@ -144,16 +155,15 @@ static vc_status load(vc_parameters *parameters, const vc_graph *graph, const vc
 vc_status vc_step_measure(vc_step_result *out, const vc_step_options *o, bool (*cancelled)(void *opaque),
                           vc_error *error) {
   *out = (vc_step_result){0};
-  vc_device *device = NULL;
   vc_graph *graph = NULL;
   vc_plan *plan = NULL;
   vc_parameters *parameters = NULL;
   double start = vc_clock_now();
   vc_status status = vc_plan_describe(&graph, o->network, o->config, &o->shape, error);
-  if (!status) status = vc_cpu_open(&device, o->threads, error);
-  if (!status) status = vc_parameters_new(&parameters, &vc_backend_cpu, device, VC_F32, error);
+  if (!status) status = vc_parameters_new(&parameters, o->compute.backend, o->compute.device, o->compute.dtype, error);
   if (!status) status = load(parameters, graph, o, cancelled, error);
-  vc_plan_options options = {.backend = &vc_backend_cpu, .device = device, .dtype = VC_F32, .parameters = parameters};
+  vc_plan_options options = {
+      .backend = o->compute.backend, .device = o->compute.device, .dtype = o->compute.dtype, .parameters = parameters};
   if (status)
     vc_graph_free(graph);
   else
@@ -172,7 +182,6 @@ vc_status vc_step_measure(vc_step_result *out, const vc_step_options *o, bool (*
   }
   vc_plan_free(plan);
   vc_parameters_free(parameters);
-  if (device) vc_backend_cpu.close(device);
   return status;
 }
 

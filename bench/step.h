@@ -6,6 +6,7 @@
 
 #include "bench/clock.h"
 #include "cli/plan_network.h"
+#include "engine/backends.h"
 #include "engine/model.h"
 
 typedef struct vc_step_options {
@@ -13,8 +14,9 @@ typedef struct vc_step_options {
   const vc_model_config *config;
   const vc_model *model;  // NULL: weights are made up, and no file is needed
   vc_plan_shape shape;
-  int runs, threads;  // runs: 1 or more, VC_SAMPLES_MAX at most
-  double seconds;     // no more runs, but one, when these are over; 0: no limit
+  vc_compute compute;
+  int runs;        // 1 or more, VC_SAMPLES_MAX at most
+  double seconds;  // no more runs, but one, when these are over; 0: no limit
 } vc_step_options;
 
 // Some ops of a step together; seconds are the sum of each op's median.

@@ -4,6 +4,7 @@
 
 #include "cli/asset_source.h"
 #include "cli/command.h"
+#include "cli/machine.h"
 #include "cli/plan_network.h"
 #include "engine/model.h"
 
@@ -16,13 +17,13 @@ int vc_bench_generate_command(int argc, char **argv);
 typedef struct vc_bench_target {
   const char *model, *conditions;
   bool released, no_guidance;
-  int network, frames, threads;
+  int network, frames;
   vc_size size;
 } vc_bench_target;
 
 extern const char *const vc_bench_networks[];  // as vc_plan_network; ends with NULL
 
-// The entries of an option table for the member `target` of its struct of values.
+// The entries of an option table for the members `target` and `machine` of its struct of values.
 // clang-format off
 #define VC_BENCH_TARGET_OPTIONS(type)                                                                                 \
   {.name = "network", .kind = VC_OPTION_CHOICE, .field = offsetof(type, target.network),                              \
@@ -39,8 +40,7 @@ extern const char *const vc_bench_networks[];  // as vc_plan_network; ends with 
    .fallback = "all", .help = "conditions of the UNet, by commas; all, none"},                                        \
   {.name = "no-guidance", .kind = VC_OPTION_FLAG, .field = offsetof(type, target.no_guidance),                        \
    .help = "one pass a step instead of the conditional and the unconditional one"},                                   \
-  {.name = "threads", .kind = VC_OPTION_INT, .field = offsetof(type, target.threads), .min = 0, .max = 1024,          \
-   .fallback = "0", .help = "threads; 0: as many as the process may use"}
+  VC_MACHINE_OPTIONS(type, "auto")
 // clang-format on
 
 // What the options name. Close the model when *opened.

@@ -6,7 +6,8 @@
 typedef struct values {
   const char *model, *conditions;
   bool json, no_guidance;
-  int frames, steps, runs, threads, count;
+  int frames, steps, runs, count;
+  vc_machine machine;
   vc_size size;
 } values;
 
@@ -58,13 +59,7 @@ static const vc_option options[] = {
      .max = VC_SAMPLES_MAX,
      .fallback = "2",
      .help = "jobs after the first"},
-    {.name = "threads",
-     .kind = VC_OPTION_INT,
-     .field = offsetof(values, threads),
-     .min = 0,
-     .max = 1024,
-     .fallback = "0",
-     .help = "threads; 0: as many as the process may use"},
+    VC_MACHINE_OPTIONS(values, "auto"),
     {.name = "json", .kind = VC_OPTION_FLAG, .field = offsetof(values, json), .help = "print JSON"},
 };
 
@@ -104,8 +99,14 @@ static vc_status run(const values *v, vc_error *error) {
                       .cancelled = vc_bench_interrupted};
   o.engine.model = v->model;
   o.engine.asset = vc_asset_source_program;
-  o.engine.threads = v->threads;
-  vc_status status = read_conditions(v, &o, error);
+  vc_machine_choice choice;
+  vc_status status = vc_machine_choose(&choice, &v->machine, error);
+  if (status) return status;
+  o.engine.backend = choice.backend;
+  o.engine.dtype = choice.dtype;
+  o.engine.threads = choice.threads;
+  o.engine.choices = choice.choices[0] ? choice.choices : NULL;
+  status = read_conditions(v, &o, error);
   if (!status) status = vc_job_measure(&result, &o, error);
   if (status) return status;
   if (v->json) return vc_job_print_json(stdout, &result, error);

@@ -1,14 +1,13 @@
 // videocomposer bench kernels: every distinct op of a network by itself, against what the machine can do.
-#include <dnnl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "bench/kernels_print.h"
+#include "bench/op_operands.h"
 #include "bench/step.h"
 #include "cli/bench.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
-#include "kernels/cpu/cpu.h"
 
 typedef struct values {
   vc_bench_target target;
@@ -16,6 +15,7 @@ typedef struct values {
   const char *filter, *compare;
   bool cold, variants, prologue, list, no_step, no_roofline, json, csv, no_progress;
   int runs;
+  vc_machine machine;
   double seconds;
 } values;
 
@@ -39,7 +39,7 @@ static const vc_option options[] = {
     {.name = "list",
      .kind = VC_OPTION_FLAG,
      .field = offsetof(values, list),
-     .help = "only list the ops and how often each occurs"},
+     .help = "only list the ops: how often each occurs, its arithmetic, the bytes it moves, what runs it"},
     {.kind = VC_OPTION_HEADING, .help = "How"},
     {.name = "cold",
      .kind = VC_OPTION_FLAG,
@@ -100,7 +100,7 @@ static const vc_command_spec spec = {
         "the memory behind them.",
 };
 
-static vc_status collect(vc_op_cases *out, const values *v, const vc_bench_opened *target, vc_device *device,
+static vc_status collect(vc_op_cases *out, const values *v, const vc_bench_opened *target, const vc_compute *compute,
                          vc_error *error) {
   *out = (vc_op_cases){0};
   vc_status status = VC_OK;
@@ -108,7 +108,7 @@ static vc_status collect(vc_op_cases *out, const values *v, const vc_bench_opene
   if (status || v->shapes.count) return status;
   vc_graph *graph;
   vc_plan *plan;
-  vc_plan_options o = {.backend = &vc_backend_cpu, .device = device, .dtype = VC_F32};
+  vc_plan_options o = {.backend = compute->backend, .device = compute->device, .dtype = compute->dtype};
   status = vc_plan_describe(&graph, (vc_plan_network)v->target.network, &target->config, &target->shape, error);
   if (!status) status = vc_plan_new(&plan, graph, &o, error);
   if (status) return status;
@@ -120,10 +120,15 @@ static vc_status collect(vc_op_cases *out, const values *v, const vc_bench_opene
   return status;
 }
 
-static void print_list(const vc_op_cases *cases) {
-  printf("%5s %8s  %s\n", "step", "prologue", "op");
-  for (int i = 0; i < cases->count; i++)
-    printf("%5d %8d  %s\n", cases->item[i].in_step, cases->item[i].in_prologue, cases->item[i].text);
+static void print_list(const vc_op_cases *cases, const vc_compute *compute) {
+  printf("%5s %8s %10s %10s %-9s  %s\n", "step", "prologue", "MFLOP", "MB", "by", "op");
+  for (int i = 0; i < cases->count; i++) {
+    const vc_op_case *c = &cases->item[i];
+    const char *variant =
+        compute->backend->chosen ? compute->backend->chosen(compute->device, c->kind, &c->arguments) : NULL;
+    printf("%5d %8d %10.2f %10.3f %-9s  %s\n", c->in_step, c->in_prologue, vc_op_flops(c->kind, &c->arguments) * 1e-6,
+           vc_op_bytes(c->kind, &c->arguments, compute->dtype) * 1e-6, variant ? variant : "", c->text);
+  }
 }
 
 static void show_progress(void *opaque, int done, int total, const char *text) {
@@ -134,7 +139,8 @@ static void show_progress(void *opaque, int done, int total, const char *text) {
 }
 
 // The whole step, when all of its ops are measured.
-static vc_status measure_step(double *seconds, const values *v, const vc_bench_opened *target, vc_error *error) {
+static vc_status measure_step(double *seconds, const values *v, const vc_bench_opened *target,
+                              const vc_compute *compute, vc_error *error) {
   enum { RUNS = 50 };
   vc_step_result step;
   *seconds = 0;
@@ -144,7 +150,7 @@ static vc_status measure_step(double *seconds, const values *v, const vc_bench_o
                        .model = target->opened ? &target->model : NULL,
                        .shape = target->shape,
                        .runs = RUNS,
-                       .threads = v->target.threads,
+                       .compute = *compute,
                        .seconds = 2};
   vc_status status = vc_step_measure(&step, &o, vc_bench_interrupted, error);
   if (!status) *seconds = step.step.median;
@@ -168,19 +174,13 @@ static vc_status print(const values *v, const vc_kernels_result *result, vc_erro
   return status;
 }
 
-static const char *matrix_library(char *text, size_t size) {
-  const dnnl_version_t *version = dnnl_version();
-  snprintf(text, size, "oneDNN %d.%d.%d", version->major, version->minor, version->patch);
-  return text;
-}
-
-static vc_status measure(const values *v, const vc_op_cases *cases, const vc_bench_opened *target, vc_device *device,
-                         vc_error *error) {
+static vc_status measure(const values *v, const vc_op_cases *cases, const vc_bench_opened *target,
+                         const vc_compute *compute, vc_error *error) {
   vc_progress progress = {0};
-  char library[64];
-  vc_kernels_options o = {.backend = &vc_backend_cpu,
-                          .device = device,
-                          .dtype = VC_F32,
+  char machine[320];
+  vc_kernels_options o = {.backend = compute->backend,
+                          .device = compute->device,
+                          .dtype = compute->dtype,
                           .cold = v->cold,
                           .variants = v->variants,
                           .no_ceilings = v->no_roofline,
@@ -189,14 +189,13 @@ static vc_status measure(const values *v, const vc_op_cases *cases, const vc_ben
                           .cancelled = vc_bench_interrupted,
                           .progress = v->no_progress || !isatty(STDERR_FILENO) ? NULL : show_progress,
                           .opaque = &progress};
-  vc_kernels_result result = {.backend = "cpu",
-                              .dtype = "f32",
+  compute->backend->describe(compute->device, machine, sizeof machine);
+  vc_kernels_result result = {.backend = compute->backend->name,
+                              .dtype = vc_dtype_name(compute->dtype),
                               .network = v->shapes.count ? "" : vc_bench_networks[v->target.network],
-                              .instructions = vc_cpu_loops(device)->name,
-                              .library = matrix_library(library, sizeof library),
-                              .cold = v->cold,
-                              .threads = vc_cpu_threads(device)};
-  vc_status status = measure_step(&result.step_seconds, v, target, error);
+                              .machine = machine,
+                              .cold = v->cold};
+  vc_status status = measure_step(&result.step_seconds, v, target, compute, error);
   if (!status) status = vc_kernels_measure(&result, cases, &o, error);
   vc_progress_end(&progress);
   if (!status) status = print(v, &result, error);
@@ -207,7 +206,7 @@ static vc_status measure(const values *v, const vc_op_cases *cases, const vc_ben
 static vc_status run(const values *v, vc_error *error) {
   vc_bench_opened target;
   vc_op_cases cases = {0};
-  vc_device *device = NULL;
+  vc_compute compute;
   vc_kernels_before before;
   if (v->json && v->csv) return vc_fail(error, VC_INVALID, "--json or --csv, not both");
   if (v->shapes.count && (v->filter || v->prologue))
@@ -219,12 +218,12 @@ static vc_status run(const values *v, vc_error *error) {
   }
   vc_status status = vc_bench_open(&target, &v->target, error);
   if (status) return status;
-  status = vc_cpu_open(&device, v->target.threads, error);
-  if (!status) status = collect(&cases, v, &target, device, error);
-  if (!status && v->list) print_list(&cases);
-  if (!status && !v->list) status = measure(v, &cases, &target, device, error);
+  status = vc_machine_open(&compute, &v->machine, error);
+  if (!status) status = collect(&cases, v, &target, &compute, error);
+  if (!status && v->list) print_list(&cases, &compute);
+  if (!status && !v->list) status = measure(v, &cases, &target, &compute, error);
   vc_op_cases_free(&cases);
-  if (device) vc_backend_cpu.close(device);
+  vc_machine_close(&compute);
   vc_bench_close(&target);
   return status;
 }

@@ -7,6 +7,7 @@ typedef struct values {
   vc_bench_target target;
   bool json;
   int runs;
+  vc_machine machine;
 } values;
 
 static const vc_option options[] = {
@@ -39,9 +40,10 @@ static vc_status run(const values *v, vc_error *error) {
                        .config = &target.config,
                        .model = target.opened ? &target.model : NULL,
                        .shape = target.shape,
-                       .runs = v->runs,
-                       .threads = v->target.threads};
-  status = vc_step_measure(&result, &o, vc_bench_interrupted, error);
+                       .runs = v->runs};
+  if (!(status = vc_machine_open(&o.compute, &v->machine, error)))
+    status = vc_step_measure(&result, &o, vc_bench_interrupted, error);
+  vc_machine_close(&o.compute);
   vc_bench_close(&target);
   if (status) return status;
   if (v->json) return vc_step_print_json(stdout, &result, error);

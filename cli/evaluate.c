@@ -6,6 +6,7 @@
 #include "cli/asset_source.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/machine.h"
 #include "cli/progress.h"
 #include "engine/condition_tensor.h"
 #include "engine/conditions.h"
@@ -15,12 +16,11 @@
 
 typedef struct values {
   const char *reference, *model;
-  int start, backend, threads;
+  int start;
+  vc_machine machine;
   double fps;
   bool no_consistency, json, no_progress;
 } values;
-
-static const char *const backends[] = {"auto", "cuda", "cpu", NULL};
 
 #define FIELD(name) .field = offsetof(values, name)
 
@@ -52,19 +52,7 @@ static const vc_option options[] = {
      FIELD(model),
      .value = "DIR",
      .help = "model folder with the CLIP network; without it, the small one inside the program"},
-    {.name = "backend",
-     .kind = VC_OPTION_CHOICE,
-     FIELD(backend),
-     .choices = backends,
-     .fallback = "auto",
-     .help = "where the network runs"},
-    {.name = "threads",
-     .kind = VC_OPTION_INT,
-     FIELD(threads),
-     .min = 0,
-     .max = 1024,
-     .fallback = "0",
-     .help = "of the CPU; 0: all that the process may use"},
+    VC_MACHINE_OPTIONS(values, "auto"),
     {.name = "json", .kind = VC_OPTION_FLAG, FIELD(json), .help = "print one JSON object instead of text"},
     {.name = "no-progress", .kind = VC_OPTION_FLAG, FIELD(no_progress), .help = "no progress bar"},
 };
@@ -254,8 +242,13 @@ static vc_status open_engine(session *s, vc_error *error) {
   vc_engine_options o = vc_default_engine_options();
   o.model = s->v->model;
   o.asset = vc_asset_source_program;
-  o.backend = backends[s->v->backend];
-  o.threads = s->v->threads;
+  vc_machine_choice choice;
+  vc_status status = vc_machine_choose(&choice, &s->v->machine, error);
+  if (status) return status;
+  o.backend = choice.backend;
+  o.dtype = choice.dtype;
+  o.threads = choice.threads;
+  o.choices = choice.choices[0] ? choice.choices : NULL;
   return vc_engine_open(&s->engine, &o, error);
 }
 

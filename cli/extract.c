@@ -6,18 +6,22 @@
 #include <unistd.h>
 
 #include "cli/asset_source.h"
+#include "cli/background.h"
 #include "cli/command.h"
 #include "cli/generate.h"
 #include "cli/interrupt.h"
+#include "cli/machine.h"
 #include "cli/progress.h"
 #include "engine/conditions.h"
+#include "engine/extract.h"
 #include "engine/masks.h"
 #include "engine/motion.h"
 #include "loaders/resample.h"
 
 typedef struct values {
   const char *use, *output, *strokes, *start, *model;
-  int frames, motion_source, pad, mask_shape, backend, threads;
+  int frames, motion_source, pad, mask_shape;
+  vc_machine machine;
   vc_size size;
   double fps;
   uint64_t seed, max_memory;
@@ -32,7 +36,6 @@ typedef struct values {
 static const char *const motion_sources[] = {"released", "codec", NULL};
 static const char *const pads[] = {"refuse", "hold", "loop", NULL};
 static const char *const mask_shapes[] = {"irregular", "rectangle", "uncrop", NULL};
-static const char *const backends[] = {"auto", "cuda", "cpu", NULL};
 
 #define FIELD(name) .field = offsetof(values, name)
 
@@ -102,20 +105,8 @@ static const vc_option options[] = {
      .kind = VC_OPTION_STRING,
      FIELD(model),
      .value = "DIR",
-     .help = "model folder; without it, the small model inside the program, which has no depth network"},
-    {.name = "backend",
-     .kind = VC_OPTION_CHOICE,
-     FIELD(backend),
-     .choices = backends,
-     .fallback = "auto",
-     .help = "where networks run"},
-    {.name = "threads",
-     .kind = VC_OPTION_INT,
-     FIELD(threads),
-     .min = 0,
-     .max = 1024,
-     .fallback = "0",
-     .help = "of the CPU; 0: all that the process may use"},
+     .help = "model folder; without it, the small model inside the program"},
+    VC_MACHINE_OPTIONS(values, "auto"),
     {.name = "max-memory", .kind = VC_OPTION_BYTES, FIELD(max_memory), .help = "of weights and activations together"},
     {.name = "no-progress", .kind = VC_OPTION_FLAG, FIELD(no_progress), .help = "no progress bar"},
 };
@@ -198,6 +189,8 @@ typedef struct job {
   vc_extracted *out;
   vc_callbacks callbacks;
   int64_t height, width;  // of the video to be made
+  const char *path;
+  vc_tensor pixels;  // of the clip, for depth and sketch
 } job;
 
 static vc_status read_clip(job *j, const char *path, vc_error *error) {
@@ -218,12 +211,39 @@ static vc_status read_clip(job *j, const char *path, vc_error *error) {
   return status;
 }
 
+static bool needs_pixels(const job *j) {
+  return j->v->wanted.depth || j->v->wanted.sketch;
+}
+
+// Decoding, choosing, cutting and scaling: nothing that needs the engine.
+static vc_status read_pixels(void *context, vc_error *error) {
+  job *j = context;
+  int height, width;
+  vc_status status = read_clip(j, j->path, error);
+  vc_condition_sides(j->config, j->config->preprocessing.misc_size, j->height, j->width, &height, &width);
+  if (!status && needs_pixels(j)) status = vc_reference_pixels(&j->pixels, &j->out->reference, height, width, error);
+  return status;
+}
+
+// The clip is decoded while the first network's weights are loaded.
+static vc_status read_and_load(job *j, vc_error *error) {
+  vc_background decoding;
+  vc_error of_loading;
+  vc_background_start(&decoding, read_pixels, j);
+  vc_status loaded = vc_extract_load(j->engine, j->v->wanted.depth, j->v->wanted.sketch, &j->callbacks, &of_loading);
+  vc_status status = vc_background_end(&decoding, error);
+  if (!status && loaded) {
+    status = loaded;
+    *error = of_loading;
+  }
+  return status;
+}
+
 static vc_status extract_pictures(job *j, vc_error *error) {
   const vc_generate_use *w = &j->v->wanted;
   const vc_preprocessing_config *p = &j->config->preprocessing;
   const vc_reference *r = &j->out->reference;
   int height, width, frames = j->out->frames;
-  vc_tensor pixels = {0};
   vc_status status = VC_OK;
   vc_condition_sides(j->config, p->misc_size, j->height, j->width, &height, &width);
   if (w->image) {
@@ -237,12 +257,12 @@ static vc_status extract_pictures(job *j, vc_error *error) {
     status = frames == 1 ? vc_clip_resize(&j->out->style, &frame, (int)p->clip_size, error)
                          : vc_center_crop_v2(&j->out->style, &frame, (int)p->clip_size, error);
   }
-  if (!status && (w->depth || w->sketch)) status = vc_reference_pixels(&pixels, r, height, width, error);
   if (!status && w->depth)
-    status = vc_reference_depth(&j->out->depth, r, &pixels, frames, j->engine, &j->callbacks, error);
+    status = vc_reference_depth(&j->out->depth, r, &j->pixels, frames, j->engine, &j->callbacks, error);
+  if (w->depth) vc_extract_hold(j->engine, false, false);  // one network at a time
   if (!status && w->sketch)
-    status = vc_reference_sketch(&j->out->sketch, r, &pixels, frames, j->engine, &j->callbacks, error);
-  vc_tensor_free(&pixels);
+    status = vc_reference_sketch(&j->out->sketch, r, &j->pixels, frames, j->engine, &j->callbacks, error);
+  vc_extract_hold(j->engine, false, false);
   return status;
 }
 
@@ -297,7 +317,7 @@ static vc_status extract(job *j, const char *path, vc_error *error) {
   const vc_generate_use *w = &v->wanted;
   bool moving = w->mask && v->mask_shape < 0;
   vc_status status = vc_check_extraction(j->engine, w->depth, w->sketch, "give --model a folder that has it", error);
-  if (!status && path) status = read_clip(j, path, error);
+  if (!status && path) status = read_and_load(j, error);
   if (!status && path) status = extract_pictures(j, error);
   if (!status && v->strokes && (w->motion || moving)) status = read_strokes(j, error);
   if (!status && !v->strokes && w->motion) status = extract_motion(j, error);
@@ -313,17 +333,24 @@ static vc_status run(const values *v, const char *path, vc_error *error) {
   watch w = {.shown = !v->no_progress};
   engine_options.model = v->model;
   engine_options.asset = vc_asset_source_program;
-  engine_options.backend = backends[v->backend];
-  engine_options.threads = v->threads;
+  vc_machine_choice choice;
+  vc_status status = vc_machine_choose(&choice, &v->machine, error);
+  if (status) return status;
+  engine_options.backend = choice.backend;
+  engine_options.dtype = choice.dtype;
+  engine_options.threads = choice.threads;
+  engine_options.choices = choice.choices[0] ? choice.choices : NULL;
   engine_options.max_memory = v->max_memory < INT64_MAX ? (int64_t)v->max_memory : INT64_MAX;
   job j = {.v = v, .out = &out, .callbacks = {.opaque = &w, .progress = on_progress, .cancelled = on_cancelled}};
-  vc_status status = vc_engine_open(&j.engine, &engine_options, error);
+  status = vc_engine_open(&j.engine, &engine_options, error);
   if (status) return status;
   j.config = vc_engine_config(j.engine);
   out.frames = v->frames ? v->frames : (int)j.config->frames;
   j.height = v->size.height ? v->size.height : j.config->height;
   j.width = v->size.width ? v->size.width : j.config->width;
+  j.path = path;
   status = extract(&j, path, error);
+  vc_tensor_free(&j.pixels);
   vc_progress_end(&w.bar);
   if (!status) status = vc_extracted_write(v->output, &out, path ? path : v->strokes, error);
   vc_extracted_free(&out);

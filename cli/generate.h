@@ -3,6 +3,7 @@
 #define VC_CLI_GENERATE_H
 
 #include "cli/command.h"
+#include "cli/machine.h"
 #include "cli/shell.h"
 #include "engine/reference.h"
 #include "engine/strokes.h"
@@ -33,7 +34,7 @@ typedef struct vc_generate_options {
   bool show_conditions;
   int preview;
   const char *model;
-  int backend, dtype, device, threads;
+  vc_machine machine;
   uint64_t max_memory;
   bool profile, json, no_progress;
 } vc_generate_options;

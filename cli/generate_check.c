@@ -103,7 +103,6 @@ static vc_status check_pairs(const vc_generate_options *o, const vc_generate_use
       {(o->sketch_raw && !o->sketch), "--sketch-raw needs --sketch"},
       {o->sketch_invert && !o->sketch_raw && !o->sketch_video, "--sketch-invert needs --sketch-raw or --sketch-video"},
       {o->invert && !o->init, "--invert needs --init: the video to invert"},
-      {o->dtype == 3, "--dtype f8 is not built in; choose f32"},
   };
   for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
     if (rules[i].wrong) return vc_fail(error, VC_INVALID, "%s", rules[i].message);
@@ -121,8 +120,9 @@ static vc_status check_rest(const vc_generate_options *o, const vc_generate_use 
     return vc_fail(error, VC_INVALID, "--init-strength needs --init");
   if (vc_generate_given(arguments, "mask-seed") && o->mask_shape < 0)
     return vc_fail(error, VC_INVALID, "--mask-seed needs --mask-shape");
-  if (o->device != 0 && o->backend != 1)
-    return vc_fail(error, VC_INVALID, "--device %d: only the cuda backend has more than one", o->device);
+  vc_machine_choice choice;
+  vc_status wrong = vc_machine_choose(&choice, &o->machine, error);
+  if (wrong) return wrong;
   if (!o->prompt && !o->image && !o->style && !o->sketch && !o->sketch_video && !o->depth && !o->motion &&
       !o->strokes && !o->source && !o->video && !o->init)
     return vc_fail(error, VC_INVALID, "nothing to make a video from: give --prompt or another condition");

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/background.h"
 #include "cli/generate_reader.h"
 #include "engine/condition_tensor.h"
 #include "engine/extract.h"
@@ -192,44 +193,72 @@ static vc_status take_pictures(vc_reader *r, const vc_reference *reference, cons
   return status;
 }
 
-// Depth and sketch, of the same pixels.
-static vc_status take_extracted(vc_reader *r, const vc_reference *reference, const vc_generate_use *use,
-                                vc_error *error) {
+// A clip for several conditions on its way from the file.
+typedef struct reading {
+  const vc_reader *r;
+  const char *path;
+  vc_reference_options options;
+  bool needs_pixels;
+  vc_reference reference;
+  vc_tensor pixels;  // for depth and sketch
+} reading;
+
+static vc_status read_pixels(void *context, vc_error *error) {
+  reading *c = context;
+  int height, width;
+  vc_reader_misc_sides(c->r, &height, &width);
+  vc_status status = read_clip(c->r, &c->reference, c->path, &c->options, error);
+  if (!status && c->needs_pixels) status = vc_reference_pixels(&c->pixels, &c->reference, height, width, error);
+  return status;
+}
+
+// The clip is decoded while the first network's weights are loaded.
+static vc_status read_and_load(reading *c, const vc_generate_use *use, vc_error *error) {
+  vc_background decoding;
+  vc_error of_loading;
+  vc_background_start(&decoding, read_pixels, c);
+  vc_status loaded = vc_extract_load(c->r->engine, use->depth, use->sketch, &c->r->request->callbacks, &of_loading);
+  vc_status status = vc_background_end(&decoding, error);
+  if (status || !loaded) return status;
+  *error = of_loading;
+  return loaded;
+}
+
+// Depth and sketch, of the same pixels; one network at a time.
+static vc_status take_extracted(vc_reader *r, const reading *c, const vc_generate_use *use, vc_error *error) {
   const vc_callbacks *callbacks = &r->request->callbacks;
-  vc_tensor pixels = {0};
-  int height, width, want = (int)r->request->frames;
-  if (!use->depth && !use->sketch) return VC_OK;
-  vc_reader_misc_sides(r, &height, &width);
-  vc_status status = vc_reference_pixels(&pixels, reference, height, width, error);
-  if (!status && use->depth) {
-    status = vc_reference_depth(&r->out->condition[VC_CONDITION_DEPTH], reference, &pixels, want, r->engine, callbacks,
-                                error);
+  int want = (int)r->request->frames;
+  vc_status status = VC_OK;
+  if (use->depth) {
+    status = vc_reference_depth(&r->out->condition[VC_CONDITION_DEPTH], &c->reference, &c->pixels, want, r->engine,
+                                callbacks, error);
     if (!status) vc_reader_hand_over(r, VC_CONDITION_DEPTH, 1);
+    vc_extract_hold(r->engine, false, false);
   }
   if (!status && use->sketch) {
-    status = vc_reference_sketch(&r->out->condition[VC_CONDITION_SKETCH], reference, &pixels, want, r->engine,
+    status = vc_reference_sketch(&r->out->condition[VC_CONDITION_SKETCH], &c->reference, &c->pixels, want, r->engine,
                                  callbacks, error);
     if (!status) vc_reader_hand_over(r, VC_CONDITION_SKETCH, 1);
   }
-  vc_tensor_free(&pixels);
   return status;
 }
 
 vc_status vc_read_reference_video(vc_reader *r, const char *path, const vc_generate_use *use, vc_error *error) {
-  vc_reference reference = {.rate = 0};
+  reading clip = {.r = r, .path = path, .options = reference_options(r), .needs_pixels = use->depth || use->sketch};
+  const vc_reference *reference = &clip.reference;
   painting p = {.path = NULL};
-  vc_reference_options options = reference_options(r);
   vc_status status = use->mask ? read_painting(r, &p, error) : VC_OK;
-  options.motion = use->motion;
-  options.codec = use->motion && r->options->motion_source == 1;
-  options.count_all = p.mask.count > 1;
-  if (!status) status = read_clip(r, &reference, path, &options, error);
-  if (!status) status = take_pictures(r, &reference, use, error);
-  if (!status && use->mask) status = take_masked(r, &reference, &p, 1, error);
-  if (!status && use->motion) status = take_motion(r, &reference, path, 1, error);
-  if (!status) status = take_extracted(r, &reference, use, error);
+  clip.options.motion = use->motion;
+  clip.options.codec = use->motion && r->options->motion_source == 1;
+  clip.options.count_all = p.mask.count > 1;
+  if (!status) status = read_and_load(&clip, use, error);
+  if (!status) status = take_pictures(r, reference, use, error);
+  if (!status && use->mask) status = take_masked(r, reference, &p, 1, error);
+  if (!status && use->motion) status = take_motion(r, reference, path, 1, error);
+  if (!status) status = take_extracted(r, &clip, use, error);
   free_painting(&p);
-  vc_reference_free(&reference);
+  vc_reference_free(&clip.reference);
+  vc_tensor_free(&clip.pixels);
   return status;
 }
 

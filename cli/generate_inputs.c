@@ -9,6 +9,7 @@
 #include "cli/interrupt.h"
 #include "engine/condition_tensor.h"
 #include "engine/conditions.h"
+#include "engine/extract.h"
 #include "loaders/buffer.h"
 
 enum { STROKES_MAX_BYTES = 16 << 20 };
@@ -240,6 +241,7 @@ static vc_status check_networks(const vc_generate_options *o, const vc_generate_
 static vc_status read_all(vc_reader *r, const vc_generate_use *use, vc_error *error) {
   const vc_generate_options *o = r->options;
   vc_status status = check_networks(o, use, r->engine, error);
+  vc_extract_hold(r->engine, false, use->sketch && o->sketch && !is_drawn(o));
   if (!status && o->image) status = read_image(r, o->image, error);
   if (!status && o->style) status = read_style(r, o->style, error);
   if (!status && o->sketch) status = read_sketch(r, o->sketch, error);
@@ -253,6 +255,7 @@ static vc_status read_all(vc_reader *r, const vc_generate_use *use, vc_error *er
   if (!status) status = vc_interrupt_check(error);
   if (!status && o->source) status = vc_read_source(r, o->source, error);
   if (!status && o->video) status = vc_read_reference_video(r, o->video, use, error);
+  vc_extract_hold(r->engine, false, false);
   if (!status && o->init) status = vc_read_init(r, o->init, error);
   return status ? status : vc_interrupt_check(error);
 }

@@ -6,8 +6,6 @@ static const char *const pads[] = {"refuse", "hold", "loop", NULL};
 static const char *const motion_sources[] = {"released", "codec", NULL};
 static const char *const samplers[] = {"ddim", "dpmpp2m", "unipc", NULL};
 static const char *const spacings[] = {"logSNR", "time_uniform", NULL};
-static const char *const backends[] = {"auto", "cuda", "cpu", NULL};
-static const char *const dtypes[] = {"f32", "f16", "bf16", "f8", NULL};
 
 #define FIELD(name) .field = offsetof(vc_generate_options, name)
 #define HEADING(text) \
@@ -200,33 +198,8 @@ static const vc_option table[] = {
      FIELD(model),
      .value = "DIR",
      .help = "model folder; without it, the small model inside the program"},
-    {.name = "backend",
-     .kind = VC_OPTION_CHOICE,
-     FIELD(backend),
-     .choices = backends,
-     .fallback = "auto",
-     .help = "what computes"},
-    {.name = "dtype",
-     .kind = VC_OPTION_CHOICE,
-     FIELD(dtype),
-     .choices = dtypes,
-     .fallback = "f32",
-     .help = "of activations"},
-    {.name = "device",
-     .kind = VC_OPTION_INT,
-     FIELD(device),
-     .min = 0,
-     .max = 255,
-     .fallback = "0",
-     .help = "GPU number"},
+    VC_MACHINE_OPTIONS(vc_generate_options, "auto"),
     {.name = "max-memory", .kind = VC_OPTION_BYTES, FIELD(max_memory), .help = "of weights and activations together"},
-    {.name = "threads",
-     .kind = VC_OPTION_INT,
-     FIELD(threads),
-     .min = 0,
-     .max = 1024,
-     .fallback = "0",
-     .help = "of the CPU; 0: all that the process may use"},
     {.name = "profile", .kind = VC_OPTION_FLAG, FIELD(profile), .help = "print time and memory of every phase"},
     {.name = "json", .kind = VC_OPTION_FLAG, FIELD(json), .help = "print one JSON object about the result"},
     {.name = "no-progress", .kind = VC_OPTION_FLAG, FIELD(no_progress), .help = "no progress bar"},

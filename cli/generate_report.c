@@ -118,6 +118,8 @@ vc_status vc_generate_print_json(const vc_generate_record *r, const vc_result *r
       cJSON_AddStringToObject(object, "model_hash", vc_engine_model_hash(r->engine)) &&
       cJSON_AddStringToObject(object, "version", VC_VERSION) &&
       cJSON_AddStringToObject(object, "backend", vc_engine_backend_name(r->engine)) &&
+      cJSON_AddStringToObject(object, "dtype", vc_engine_dtype_name(r->engine)) &&
+      cJSON_AddNumberToObject(object, "device_peak_bytes", (double)vc_engine_device_peak(r->engine)) &&
       cJSON_AddNumberToObject(object, "frames", (double)q->frames) &&
       cJSON_AddNumberToObject(object, "width", (double)q->width) &&
       cJSON_AddNumberToObject(object, "height", (double)q->height) && cJSON_AddNumberToObject(object, "fps", r->fps) &&

@@ -5,6 +5,7 @@
 
 #include "cli/asset_source.h"
 #include "cli/command.h"
+#include "cli/machine.h"
 #include "cli/plan_map.h"
 #include "cli/plan_network.h"
 #include "cli/plan_savings.h"
@@ -16,6 +17,7 @@ typedef struct values {
   const char *model, *conditions, *output;
   bool released, json, no_guidance, no_fold, ops;
   int frames, steps, videos;
+  vc_machine machine;
   vc_size size;
 } values;
 
@@ -70,6 +72,7 @@ static const vc_option options[] = {
      .value = "LIST",
      .fallback = "all",
      .help = "conditions of the UNet, by commas; all, none"},
+    VC_MACHINE_OPTIONS(values, "auto"),
     {.name = "no-guidance",
      .kind = VC_OPTION_FLAG,
      .field = offsetof(values, no_guidance),
@@ -208,13 +211,14 @@ static vc_status print_json(const vc_plan *p, const vc_plan_savings *saved, size
 }
 
 static vc_status show(const values *v, const vc_model_config *config, const vc_plan_shape *shape, vc_graph *graph,
-                      vc_device *device, vc_error *error) {
+                      const vc_compute *compute, vc_error *error) {
   vc_plan_savings savings, *saved = v->no_fold ? NULL : &savings;
   size_t weight_bytes = 0;
   char title[128];
   vc_plan *plan = NULL;
-  vc_plan_options o = {.backend = &vc_backend_cpu, .device = device, .dtype = VC_F32, .no_fold = v->no_fold};
-  vc_status status = vc_parameters_size(graph, &vc_backend_cpu, VC_F32, &weight_bytes, error);
+  vc_plan_options o = {
+      .backend = compute->backend, .device = compute->device, .dtype = compute->dtype, .no_fold = v->no_fold};
+  vc_status status = vc_parameters_size(graph, compute->backend, compute->dtype, &weight_bytes, error);
   if (status) {
     vc_graph_free(graph);
     return status;
@@ -223,8 +227,8 @@ static vc_status show(const values *v, const vc_model_config *config, const vc_p
   if (saved) status = vc_plan_savings_of(saved, plan, (vc_plan_network)v->network, config, shape, error);
   if (!status && v->json) status = print_json(plan, saved, weight_bytes, error);
   if (!status && !v->json) print_text(v, plan, saved, weight_bytes);
-  snprintf(title, sizeof title, "%s, %d frames of %dx%d, cpu f32", networks[v->network], v->frames, v->size.width,
-           v->size.height);
+  snprintf(title, sizeof title, "%s, %d frames of %dx%d, %s %s", networks[v->network], v->frames, v->size.width,
+           v->size.height, compute->backend->name, vc_dtype_name(compute->dtype));
   if (!status && v->output) status = vc_plan_map_write(v->output, plan, title, error);
   vc_plan_free(plan);
   return status;
@@ -232,7 +236,7 @@ static vc_status show(const values *v, const vc_model_config *config, const vc_p
 
 static vc_status run(values *v, vc_error *error) {
   vc_model_config config;
-  vc_device *device = NULL;
+  vc_compute compute;
   vc_graph *graph;
   vc_status status = read_config(v, &config, error);
   if (status) return status;
@@ -251,12 +255,12 @@ static vc_status run(values *v, vc_error *error) {
   status = vc_plan_conditions(v->conditions, &config, &shape, error);
   if (!status) status = vc_plan_describe(&graph, (vc_plan_network)v->network, &config, &shape, error);
   if (status) return status;
-  if ((status = vc_cpu_open(&device, 1, error))) {
+  if ((status = vc_machine_open(&compute, &v->machine, error))) {
     vc_graph_free(graph);
     return status;
   }
-  status = show(v, &config, &shape, graph, device, error);
-  vc_backend_cpu.close(device);
+  status = show(v, &config, &shape, graph, &compute, error);
+  vc_machine_close(&compute);
   return status;
 }
 

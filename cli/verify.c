@@ -5,40 +5,19 @@
 #include "cli/command.h"
 #include "cli/comparison.h"
 #include "cli/interrupt.h"
-#include "engine/backends.h"
+#include "cli/machine.h"
 #include "engine/case.h"
 #include "loaders/tensor_file.h"
 
 typedef struct values {
-  int backend, dtype, threads;
+  vc_machine machine;
   double tolerance;
   vc_string_list data;
   bool trace, json;
 } values;
 
-static const char *const backends[] = {"auto", "cpu", "cuda", NULL};
-static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};
-
 static const vc_option options[] = {
-    {.name = "backend",
-     .kind = VC_OPTION_CHOICE,
-     .field = offsetof(values, backend),
-     .choices = backends,
-     .fallback = "auto",
-     .help = "what runs the networks"},
-    {.name = "dtype",
-     .kind = VC_OPTION_CHOICE,
-     .field = offsetof(values, dtype),
-     .choices = dtypes,
-     .fallback = "f32",
-     .help = "of activations and weights; in f16 and bf16 the relative limit is 2e-2"},
-    {.name = "threads",
-     .kind = VC_OPTION_INT,
-     .field = offsetof(values, threads),
-     .min = 0,
-     .max = 1024,
-     .fallback = "0",
-     .help = "of the cpu backend; 0: as many as the process may use"},
+    VC_MACHINE_OPTIONS(values, "f32"),
     {.name = "tolerance",
      .kind = VC_OPTION_FLOAT,
      .field = offsetof(values, tolerance),
@@ -82,7 +61,7 @@ static const vc_command_spec spec = {
 // The run over all cases.
 typedef struct session {
   vc_case_options options;
-  vc_device *device;
+  vc_compute compute;
   cJSON *json, *cases;  // NULL for text
   int passed, failed;
 } session;
@@ -222,7 +201,6 @@ static vc_status run_all(session *s, const vc_arguments *arguments, bool json, v
 }
 
 int vc_command_verify(int argc, char **argv) {
-  static const vc_dtype dtype_of[] = {VC_F32, VC_F16, VC_BF16};
   values v = {.tolerance = -1};
   session s = {.passed = 0};
   vc_arguments arguments;
@@ -231,13 +209,13 @@ int vc_command_verify(int argc, char **argv) {
   if (!vc_command_start(&spec, argc, argv, &v, &arguments, &exit_status)) return exit_status;
   const char *data[VC_LIST_MAX + 1] = {NULL};
   memcpy(data, v.data.item, (size_t)v.data.count * sizeof *data);
-  s.options = (vc_case_options){
-      .dtype = dtype_of[v.dtype], .data = data, .tolerance = v.tolerance, .trace = v.trace, .cancelled = interrupted};
-  vc_status status =
-      vc_backend_open(&s.options.backend, &s.device, backends[v.backend], s.options.dtype, v.threads, &error);
-  s.options.device = s.device;
+  s.options = (vc_case_options){.data = data, .tolerance = v.tolerance, .trace = v.trace, .cancelled = interrupted};
+  vc_status status = vc_machine_open(&s.compute, &v.machine, &error);
+  s.options.backend = s.compute.backend;
+  s.options.device = s.compute.device;
+  s.options.dtype = s.compute.dtype;
   if (!status) status = run_all(&s, &arguments, v.json, &error);
-  if (s.device) s.options.backend->close(s.device);
+  vc_machine_close(&s.compute);
   cJSON_Delete(s.json);
   // The failed cases have been told one by one: nothing is left to say.
   if (!status && s.failed) return VC_EXIT_FAILED;
