@@ -21,20 +21,48 @@ LIBRARY_SOURCES := $(wildcard engine/*.c kernels/*.c kernels/cpu/*.c loaders/*.c
 COMMAND_SOURCES := $(filter-out cli/main.c,$(wildcard cli/*.c bench/*.c)) cli/assets_data.S
 TEST_SOURCES := $(wildcard tests/test_*.c)
 TEST_HELPERS := $(filter-out $(TEST_SOURCES),$(wildcard tests/*.c))
+EMULATOR_TESTS := $(wildcard tests/test_cuda_*.cpp)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
+
+# The CUDA backend: with CUDA_ON_HOST=1 its sources are compiled for the CPU and linked in, with stand-ins for the runtime
+# and the vendor's libraries; otherwise nvcc makes videocomposer_cuda.so of them, which the program opens when asked for.
+NVCC ?= $(shell command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null)
+CUDA_HOME ?= $(if $(NVCC),$(abspath $(dir $(realpath $(NVCC)))/..))
+CUDA_INCLUDE := $(if $(CUDA_HOME),$(wildcard $(CUDA_HOME)/include/cuda_runtime_api.h))
+CUDA_READY := $(if $(and $(NVCC),$(CUDA_INCLUDE),$(wildcard $(CUDA_HOME)/include/cublasLt.h),$(wildcard $(CUDA_HOME)/include/cudnn.h \
+  /usr/include/cudnn.h)),yes)
+CUDA_ON_HOST ?=
+CUDA_SOURCES := $(wildcard kernels/cuda/*.c kernels/cuda/*.cu)
+ifneq ($(CUDA_ON_HOST),)
+EMULATOR_SOURCES := $(wildcard tests/cuda_on_host/*.cpp)
+LIBRARY_SOURCES += $(CUDA_SOURCES) $(EMULATOR_SOURCES)
+TEST_SOURCES += $(EMULATOR_TESTS)
+CPPFLAGS := -DVC_CUDA_LINKED -isystem $(CUDA_HOME)/include -Itests/cuda_on_host $(CPPFLAGS)
+LINK := $(CXX)
+endif
+# With CUDA_ON_GPU=1 programs are linked with nvcc's library, so that the tests of the ops run on a GPU.
+ifneq ($(CUDA_ON_GPU),)
+CPPFLAGS := -DVC_CUDA_LINKED -isystem $(CUDA_HOME)/include $(CPPFLAGS)
+LDLIBS := build/videocomposer_cuda.so -Wl,-rpath,'$$ORIGIN/..:$$ORIGIN/../..' -Wl,--allow-shlib-undefined $(LDLIBS) \
+  -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -lcudart_static -lrt
+endif
+LINK ?= $(CC)
 
 object = $(addprefix $(BUILD)/,$(addsuffix .o,$(basename $(1))))
 LIBRARY := $(BUILD)/libvideocomposer.a
 COMMANDS := $(BUILD)/libcommands.a
 HELPERS := $(BUILD)/libhelpers.a
 BINARY := $(BUILD)/videocomposer
-TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TEST_SOURCES))
+TESTS := $(patsubst tests/%,$(BUILD)/tests/%,$(basename $(TEST_SOURCES)))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(FUZZ_SOURCES))
 
 # What a target that installs packages starts runs in a make of its own, which finds them; on all cores unless -j was given.
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
-all: $(BINARY) ## build build/videocomposer (SANITIZE=address,undefined: build/address-undefined/videocomposer)
+# With a CUDA toolkit the backend for GPUs is a part of the product.
+CUDA_LIBRARY = build/videocomposer_cuda.so
+all: $(BINARY) $(if $(and $(CUDA_READY),$(filter build,$(BUILD))),$(CUDA_LIBRARY))
+all: ## build build/videocomposer, and build/videocomposer_cuda.so where nvcc is (SANITIZE=address,undefined: build/address-undefined/)
 
 $(BUILD)/%.o: %.c | packages
 	@mkdir -p $(@D)
@@ -45,6 +73,26 @@ $(BUILD)/%.o: %.S | packages
 	$(CC) $(CPPFLAGS) -c $< -o $@
 
 $(BUILD)/cli/assets_data.o: $(shell find cli/assets third_party/clip -type f)
+
+# Kernels take CUDA's aliasing rules: 16 bytes may be loaded as any type.
+CXXFLAGS += -std=c++17 $(OPTIMIZE) -g -pthread -fno-strict-aliasing -fno-math-errno -ffp-contract=off -Wall -Wextra -Werror \
+  -Wno-unknown-pragmas -Wno-maybe-uninitialized -Wno-psabi
+# Enumerations come from C, where any value may be in one: it is the kernels' checks that are to refuse it.
+INSTRUMENT = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all -fno-sanitize=enum)
+$(BUILD)/kernels/cuda/%.o: kernels/cuda/%.cu | packages
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(INSTRUMENT) -x c++ -c $< -o $@
+
+$(BUILD)/tests/test_cuda_%.o: tests/test_cuda_%.cpp | packages
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(INSTRUMENT) -c $< -o $@
+
+# The emulator itself is never instrumented: only kernels are checked. The instruction sets matter for its speed alone.
+AVX2 = $(if $(shell grep -m1 -w avx2 /proc/cpuinfo),-mavx2 -mfma -mf16c)
+$(BUILD)/tests/cuda_on_host/%.o: tests/cuda_on_host/%.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -O2 $(AVX2) $(if $(findstring address,$(SANITIZE)),-DEMU_ASAN) \
+	  $(if $(findstring thread,$(SANITIZE)),-DEMU_TSAN) -c $< -o $@
 
 packages:
 	$(if $(PACKAGES_MISSING),@echo 'libraries are missing; tests/install_packages installs them:' >&2; \
@@ -66,7 +114,7 @@ $(COMMANDS): $(call object,$(COMMAND_SOURCES))
 	$(AR) rcs $@ $^
 
 $(BINARY): $(BUILD)/cli/main.o $(COMMANDS) $(LIBRARY)
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(LINK) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 tests: $(TESTS)
 
@@ -74,14 +122,105 @@ $(HELPERS): $(call object,$(TEST_HELPERS))
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELPERS) $(COMMANDS) $(LIBRARY)
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -lcriterion -o $@
+# Criterion's runner finds no place in memory under ThreadSanitizer.
+TEST_RUNNER = $(if $(findstring thread,$(SANITIZE)),$(BUILD)/tests/cuda_on_host/run_tests.o)
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELPERS) $(COMMANDS) $(LIBRARY) $(TEST_RUNNER)
+	$(LINK) $(LDFLAGS) $^ $(LDLIBS) $(if $(TEST_RUNNER),,-lcriterion) -o $@
 
 check: ## install what is missing, build and run the tests, then again under the address and undefined-behaviour sanitizers
 	@tests/install_packages libcriterion-dev
 	@$(SUBMAKE) tests all
 	@$(if $(SANITIZE),:,$(SUBMAKE) tests all SANITIZE=address,undefined)
-	@tests/run $(TESTS) $(if $(SANITIZE),,$(patsubst build/%,build/address-undefined/%,$(TESTS)))
+	@$(if $(SANITIZE),:,$(SUBMAKE) cuda-on-host-tests)
+	@tests/run $(TESTS) $(if $(SANITIZE),,$(patsubst build/%,build/address-undefined/%,$(TESTS)) $(CUDA_RUNS))
+
+cuda-on-host: ## build build/cuda_on_host/videocomposer: the CUDA backend on the CPU, to test it without a GPU
+	@tests/install_packages
+	@$(SUBMAKE) all CUDA_ON_HOST=1 BUILD=build/cuda_on_host$(if $(SANITIZE),/$(subst $(comma),-,$(SANITIZE)))
+
+# The tests of the CUDA backend on the CPU: all of them; those of the ops again in other orders of threads and blocks, with
+# late completion of what is asynchronous; all with kernels under AddressSanitizer; those of the ops under ThreadSanitizer.
+CUDA_TESTS = $(basename $(notdir $(wildcard tests/test_ops_*.c tests/test_cuda_*.c) $(EMULATOR_TESTS)))
+CUDA_OP_TESTS = $(basename $(notdir $(wildcard tests/test_ops_*.c) $(EMULATOR_TESTS)))
+ON_HOST = build/cuda_on_host
+on_host = $(patsubst %,$(ON_HOST)/$(1)tests/%,$(2))
+ifneq ($(CUDA_READY),)
+CUDA_RUNS = EMU_ORDER=fifo $(call on_host,,$(CUDA_TESTS)) OP_ONLY=F16 \
+  EMU_ORDER=lifo CUDA_ON_HOST_ASYNC=1 $(call on_host,,$(CUDA_OP_TESTS)) CUDA_ON_HOST_ASYNC= \
+  EMU_ORDER=rand $(foreach seed,1 2 3,EMU_SEED=$(seed) $(call on_host,,$(CUDA_OP_TESTS))) \
+  EMU_ORDER=fifo $(call on_host,address-undefined/,$(CUDA_TESTS)) \
+  TSAN_OPTIONS=suppressions=tests/cuda_on_host/tsan.suppressions:atexit_sleep_ms=0 $(call on_host,thread/,$(CUDA_OP_TESTS))
+else
+CUDA_RUNS = --skip='the CUDA backend on the CPU needs the headers of a CUDA toolkit, cuBLASLt and cuDNN; no nvcc with them is here'
+endif
+cuda-on-host-tests:
+ifneq ($(CUDA_READY),)
+	+@$(SUBMAKE) CUDA_ON_HOST=1 BUILD=$(ON_HOST) all $(call on_host,,$(CUDA_TESTS))
+	+@$(SUBMAKE) CUDA_ON_HOST=1 BUILD=$(ON_HOST)/address-undefined SANITIZE=address,undefined all \
+	  $(call on_host,address-undefined/,$(CUDA_TESTS))
+	+@$(SUBMAKE) CUDA_ON_HOST=1 BUILD=$(ON_HOST)/thread SANITIZE=thread $(call on_host,thread/,$(CUDA_OP_TESTS))
+endif
+
+cuda-on-host-check: ## the tests of the CUDA backend alone, without a GPU: every order, and under three sanitizers
+	@tests/install_packages libcriterion-dev
+	@$(SUBMAKE) cuda-on-host-tests
+	@tests/run $(CUDA_RUNS)
+
+mutants: ## plant every bug that the kernels name, one by one, and see the tests of the ops find it
+	@tests/install_packages libcriterion-dev
+	@tests/cuda_on_host/mutants
+
+cuda-on-host-commands: # how a kernel is compiled, a test linked, and with what
+	@echo '$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(INSTRUMENT) -x c++'
+	@echo '$(LINK) $(LDFLAGS)'
+	@echo '$(HELPERS) $(COMMANDS) $(LIBRARY) $(TEST_RUNNER) $(LDLIBS) $(if $(TEST_RUNNER),,-lcriterion)'
+
+# nvcc's machine code for both generations in one object; kernels in *_sm90.cu need instructions that only sm_90a has.
+# A register that does not fit is an error; the report of registers and shared memory goes to build/cuda/*.ptxas.
+NVCC_FLAGS = -std=c++17 -O3 -lineinfo -I. -D_GNU_SOURCE -MMD -MP -Xcompiler -fPIC,-Wall,-Wextra,-Wno-unused-parameter \
+  -Werror all-warnings -Xptxas -v,-warn-spills,-Werror
+SM80 = -gencode=arch=compute_80,code=sm_80
+SM90 = -gencode=arch=compute_90a,code=sm_90a
+CUDA_OBJECTS = $(patsubst %,build/cuda/%.o,$(CUDA_SOURCES) engine/status.c engine/tensor.c kernels/ops.c kernels/op_checks.c)
+cuda: $(CUDA_LIBRARY) ## compile every kernel for sm_80 and sm_90a, with nvcc's resource report in build/cuda/
+
+build/cuda/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	@echo $(NVCC) $< && $(NVCC) $(NVCC_FLAGS) $(if $(findstring _sm90,$<),,$(SM80)) $(SM90) -c $< -o $@ >$@.ptxas 2>&1 || \
+	  { cat $@.ptxas; rm -f $@; exit 1; }
+
+build/cuda/%.c.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -isystem $(CUDA_HOME)/include $(CFLAGS) -fPIC -c $< -o $@
+
+$(CUDA_LIBRARY): $(CUDA_OBJECTS)
+	$(NVCC) -shared -cudart static $^ -lcublasLt -lcudnn -Xlinker -soname,$(@F) -o $@
+
+# The building blocks of the kernels, each by itself: what they do here, to compare with what they do elsewhere.
+PROBE_SOURCES = bench/probe.cu bench/probe_sm90.cu
+probe: build/probe ## compile build/probe, which writes what each building block of the kernels does on a GPU as JSON
+build/probe: $(PROBE_SOURCES:%=build/cuda/%.o)
+	$(NVCC) -cudart static $^ -o $@
+
+# The same of the emulator, kept as what a GPU must agree with.
+ifneq ($(CUDA_ON_HOST),)
+$(BUILD)/bench/%.o: bench/%.cu | packages
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(INSTRUMENT) -x c++ -c $< -o $@
+$(BUILD)/probe: $(call object,$(PROBE_SOURCES)) $(LIBRARY)
+	$(LINK) $(LDFLAGS) $^ $(LDLIBS) -o $@
+endif
+probe-emulator: ## write bench/results/probe-emulator.json anew
+	@$(SUBMAKE) CUDA_ON_HOST=1 BUILD=$(ON_HOST) $(ON_HOST)/probe
+	$(ON_HOST)/probe bench/results/probe-emulator.json
+
+GPU_TESTS = $(patsubst tests/%.c,build/gpu/tests/%,$(wildcard tests/test_ops_*.c tests/test_cuda_device.c tests/test_cuda_networks.c \
+  tests/test_cuda_choose.c tests/test_cuda_sm90.c))
+gpu-check: ## build everything for a GPU, then check and measure the one that is here: bench/gpu_check says what
+	@tests/install_packages libcriterion-dev
+	@$(SUBMAKE) all cuda probe
+	@$(SUBMAKE) CUDA_ON_GPU=1 BUILD=build/gpu $(GPU_TESTS)
+	bench/gpu_check
 
 DEMO = cli/assets/demo
 DEMO_GENERATE = $(BINARY) generate
@@ -127,12 +266,12 @@ fuzzers: $(FUZZERS)
 
 $(BUILD)/fuzzers/%: $(BUILD)/tests/fuzz/%.o $(COMMANDS) $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
+	$(LINK) $(LDFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
 
 # Versions format differently; CI checks with this one.
 CLANG_FORMAT ?= $(shell command -v clang-format-14 || echo clang-format)
 format: ## clang-format every C file
-	$(CLANG_FORMAT) -i $$(git ls-files '*.c' '*.h' ':!third_party')
+	$(CLANG_FORMAT) -i $$(git ls-files '*.c' '*.h' '*.cpp' '*.cu' '*.cuh' ':!third_party')
 
 clean: ## remove build/
 	rm -rf build
@@ -140,6 +279,6 @@ clean: ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1\t\2/p' Makefile | expand -t 12
 
-.PHONY: all tests check demo bench fuzz fuzz-check fuzz-build fuzzers format clean help packages
+.PHONY: all tests check cuda cuda-on-host cuda-on-host-tests cuda-on-host-check cuda-on-host-commands mutants probe probe-emulator gpu-check demo bench fuzz fuzz-check fuzz-build fuzzers format clean help packages
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
