@@ -100,12 +100,8 @@ static vc_status run(const values *v, vc_error *error) {
   o.engine.model = v->model;
   o.engine.asset = vc_asset_source_program;
   vc_machine_choice choice;
-  vc_status status = vc_machine_choose(&choice, &v->machine, error);
+  vc_status status = vc_machine_set(&o.engine, &choice, &v->machine, error);
   if (status) return status;
-  o.engine.backend = choice.backend;
-  o.engine.dtype = choice.dtype;
-  o.engine.threads = choice.threads;
-  o.engine.choices = choice.choices[0] ? choice.choices : NULL;
   status = read_conditions(v, &o, error);
   if (!status) status = vc_job_measure(&result, &o, error);
   if (status) return status;

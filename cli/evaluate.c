@@ -243,12 +243,8 @@ static vc_status open_engine(session *s, vc_error *error) {
   o.model = s->v->model;
   o.asset = vc_asset_source_program;
   vc_machine_choice choice;
-  vc_status status = vc_machine_choose(&choice, &s->v->machine, error);
+  vc_status status = vc_machine_set(&o, &choice, &s->v->machine, error);
   if (status) return status;
-  o.backend = choice.backend;
-  o.dtype = choice.dtype;
-  o.threads = choice.threads;
-  o.choices = choice.choices[0] ? choice.choices : NULL;
   return vc_engine_open(&s->engine, &o, error);
 }
 

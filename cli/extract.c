@@ -334,12 +334,8 @@ static vc_status run(const values *v, const char *path, vc_error *error) {
   engine_options.model = v->model;
   engine_options.asset = vc_asset_source_program;
   vc_machine_choice choice;
-  vc_status status = vc_machine_choose(&choice, &v->machine, error);
+  vc_status status = vc_machine_set(&engine_options, &choice, &v->machine, error);
   if (status) return status;
-  engine_options.backend = choice.backend;
-  engine_options.dtype = choice.dtype;
-  engine_options.threads = choice.threads;
-  engine_options.choices = choice.choices[0] ? choice.choices : NULL;
   engine_options.max_memory = v->max_memory < INT64_MAX ? (int64_t)v->max_memory : INT64_MAX;
   job j = {.v = v, .out = &out, .callbacks = {.opaque = &w, .progress = on_progress, .cancelled = on_cancelled}};
   status = vc_engine_open(&j.engine, &engine_options, error);

@@ -18,14 +18,10 @@ static double now(void) {
 static vc_status open_engine(vc_engine **engine, const vc_generate_options *o, vc_error *error) {
   vc_engine_options options = vc_default_engine_options();
   vc_machine_choice choice;
-  vc_status status = vc_machine_choose(&choice, &o->machine, error);
+  vc_status status = vc_machine_set(&options, &choice, &o->machine, error);
   if (status) return status;
   options.model = o->model;
   options.asset = vc_asset_source_program;
-  options.backend = choice.backend;
-  options.dtype = choice.dtype;
-  options.threads = choice.threads;
-  options.choices = choice.choices[0] ? choice.choices : NULL;
   options.max_memory = o->max_memory < INT64_MAX ? (int64_t)o->max_memory : INT64_MAX;
   return vc_engine_open(engine, &options, error);
 }

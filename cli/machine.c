@@ -32,6 +32,17 @@ vc_status vc_machine_choose(vc_machine_choice *out, const vc_machine *machine, v
   return VC_OK;
 }
 
+vc_status vc_machine_set(vc_engine_options *out, vc_machine_choice *choice, const vc_machine *machine,
+                         vc_error *error) {
+  vc_status status = vc_machine_choose(choice, machine, error);
+  if (status) return status;
+  out->backend = choice->backend;
+  out->dtype = choice->dtype;
+  out->threads = choice->threads;
+  out->choices = choice->choices[0] ? choice->choices : NULL;
+  return VC_OK;
+}
+
 vc_status vc_machine_open(vc_compute *out, const vc_machine *machine, vc_error *error) {
   vc_machine_choice choice;
   *out = (vc_compute){.device = NULL};

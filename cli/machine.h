@@ -4,6 +4,7 @@
 
 #include "cli/options.h"
 #include "engine/backends.h"
+#include "engine/videocomposer.h"
 
 typedef struct vc_machine {
   int backend, dtype, device, threads;
@@ -35,6 +36,9 @@ typedef struct vc_machine_choice {
 
 // VC_INVALID for options that do not go together.
 vc_status vc_machine_choose(vc_machine_choice *out, const vc_machine *machine, vc_error *error);
+
+// The same as fields of an engine's options; `choice` must live until the engine is open.
+vc_status vc_machine_set(vc_engine_options *out, vc_machine_choice *choice, const vc_machine *machine, vc_error *error);
 
 // Opens what the options say. On failure there is nothing to close.
 vc_status vc_machine_open(vc_compute *out, const vc_machine *machine, vc_error *error);

@@ -14,9 +14,10 @@
 static const struct {
   const char *name, *arch;
   vc_cuda_library library;
-} devices[] = {{"own sm_90", "90", VC_CUDA_OWN}, {"own sm_80", "80", VC_CUDA_OWN}, {"vendor", "90", VC_CUDA_VENDOR}};
+} configurations[] = {
+    {"own sm_90", "90", VC_CUDA_OWN}, {"own sm_80", "80", VC_CUDA_OWN}, {"vendor", "90", VC_CUDA_VENDOR}};
 
-enum { DEVICES = sizeof devices / sizeof *devices, DTYPES = 3 };
+enum { DEVICES = sizeof configurations / sizeof *configurations, DTYPES = 3 };
 
 static op_target opened[DEVICES * DTYPES];
 
@@ -40,8 +41,8 @@ static void open_device(int i) {
   char *kept = before ? strdup(before) : NULL;
   vc_device *device;
   vc_error error = {{0}};
-  setenv(variable, devices[i].arch, 1);
-  vc_status status = vc_cuda_open(&device, 0, devices[i].library, &error);
+  setenv(variable, configurations[i].arch, 1);
+  vc_status status = vc_cuda_open(&device, 0, configurations[i].library, &error);
   if (kept)
     setenv(variable, kept, 1);
   else
@@ -51,7 +52,7 @@ static void open_device(int i) {
   for (int k = 0; k < DTYPES; k++) {
     op_target *t = &opened[i * DTYPES + k];
     *t = (op_target){.backend = &vc_backend_cuda, .device = device, .dtype = dtypes[k], .dispatched = dispatched};
-    snprintf(t->name, sizeof t->name, "cuda %s %s", devices[i].name, vc_dtype_name(dtypes[k]));
+    snprintf(t->name, sizeof t->name, "cuda %s %s", configurations[i].name, vc_dtype_name(dtypes[k]));
   }
   if (!i) atexit(close_all);
 }

@@ -323,6 +323,7 @@ Test(extract, what_cannot_be_done_is_refused, .init = set_up, .fini = tear_down)
   engine->model.present[VC_NETWORK_MIDAS] = false;  // as in a folder without it
   expect_refused(vc_extract_depth, engine, frames, 1, 32, 32, VC_FAILED, "no midas network");
   expect_refused(vc_extract_depth, engine, frames, 1, 32, 32, VC_FAILED, "midas_v3_dpt_large.pth");
+  engine->model.present[VC_NETWORK_MIDAS] = true;  // or its file stays open
   expect_refused(vc_extract_sketch, engine, frames, 0, 32, 32, VC_INVALID, "0 frames");
   expect_refused(vc_extract_sketch, engine, frames, 1, 0, 32, VC_INVALID, "32 x 0");
   expect_refused(vc_extract_sketch, engine, frames, 1, 32, VC_MAX_SIDE + 1, VC_INVALID, "sides must be");
