@@ -12,6 +12,9 @@
 #ifdef EMU_UCONTEXT
 #include <ucontext.h>
 #endif
+#ifdef EMU_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace emu {
 enum {

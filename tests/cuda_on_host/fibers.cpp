@@ -123,6 +123,14 @@ static char *map_memory(size_t bytes) {
   return (char *)p;
 }
 
+// What was poisoned must not stay so: the next mapping at this address, of anybody, would inherit it.
+static void unmap_memory(char *p, size_t bytes) {
+#ifdef EMU_ASAN
+  __asan_unpoison_memory_region(p, bytes);
+#endif
+  munmap(p, bytes);
+}
+
 void make_stacks(unsigned threads) {
   Worker *w = worker;
   const size_t arena = SHARED_MAX + 64 * 1024;
@@ -132,8 +140,8 @@ void make_stacks(unsigned threads) {
 #endif
   if (w->stacks && w->stack_count >= threads && !fresh) return;
   if (w->stacks) {
-    munmap(w->stacks, (size_t)STACK_SLOT * w->stack_count);
-    munmap(w->arena, arena);
+    unmap_memory(w->stacks, (size_t)STACK_SLOT * w->stack_count);
+    unmap_memory(w->arena, arena);
   }
   w->stacks = map_memory((size_t)STACK_SLOT * threads);
   w->arena = map_memory(arena);

@@ -1,13 +1,6 @@
 // Shared memory of the block that runs, and copies into it that complete later.
 #include "block.h"
 
-#ifdef EMU_ASAN
-extern "C" {
-void __asan_poison_memory_region(const volatile void *at, size_t bytes);
-void __asan_unpoison_memory_region(const volatile void *at, size_t bytes);
-}
-#endif
-
 namespace emu {
 // New bytes are NaN. Between two arrays lie 64 bytes that AddressSanitizer lets nobody touch.
 static uint32_t allocate(size_t bytes, size_t align) {
