@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/read_ahead.h"
+
 typedef struct entry {
   uint64_t hash;  // of keys and layout; 64 bits are taken to be unique within a model
   void *memory;
@@ -147,28 +149,6 @@ static vc_status check_all(const vc_graph *graph, const vc_weights *weights, vc_
                  count == 1 ? " is" : "s are", s.text, count > s.shown ? "; ... (`inspect` lists all)" : "");
 }
 
-// True when all count values are finite; infinities and NaNs have all exponent bits set.
-static bool all_finite(const vc_tensor *t) {
-  size_t count = vc_tensor_count(t), size = vc_dtype_size(t->dtype), bad = 0;
-  const unsigned char *at = t->data;
-  union {
-    uint32_t word[2048];
-    uint16_t half[4096];
-  } chunk;
-  for (size_t done = 0; done < count && !bad;) {
-    size_t n = count - done < sizeof chunk / size ? count - done : sizeof chunk / size;
-    memcpy(&chunk, at + done * size, n * size);
-    if (size == 4) {
-      for (size_t i = 0; i < n; i++) bad += (chunk.word[i] & 0x7f800000u) == 0x7f800000u;
-    } else {
-      uint16_t exponent = t->dtype == VC_F16 ? 0x7c00 : 0x7f80;
-      for (size_t i = 0; i < n; i++) bad += (chunk.half[i] & exponent) == exponent;
-    }
-    done += n;
-  }
-  return !bad;
-}
-
 // ---- packing
 
 static vc_pack pack_of(const vc_param_info *info, vc_dtype dtype) {
@@ -203,23 +183,6 @@ vc_status vc_parameters_size(const vc_graph *graph, const vc_backend *backend, v
   return VC_OK;
 }
 
-static vc_status pack_one(vc_parameters *p, const vc_param_info *info, const vc_weights *weights, void *to,
-                          vc_error *error) {
-  vc_pack pack = pack_of(info, p->dtype);
-  for (int k = 0; k < info->stacked; k++) {
-    const vc_tensor *t = weights->find(weights->source, info->key[k]);
-    if (!all_finite(t))
-      return vc_fail(error, VC_FAILED, "%s: tensor %s holds a NaN or an infinity; the file is damaged", weights->name,
-                     info->key[k]);
-    pack.source[k] = *t;
-  }
-  vc_status status = p->backend->pack(p->device, &pack, to, error);
-  if (status) return vc_fail_in(error, status, "%s: tensor %s", weights->name, info->key[0]);
-  for (int k = 0; k < info->stacked && weights->done; k++)
-    weights->done(weights->source, weights->find(weights->source, info->key[k]));
-  return VC_OK;
-}
-
 // Room for the entries and the block that a load may add, so that nothing can fail once packing has begun.
 static vc_status reserve(vc_parameters *p, int entries, vc_error *error) {
   entry *e = realloc(p->entry, (size_t)(p->entries + entries + 1) * sizeof *e);
@@ -229,65 +192,111 @@ static vc_status reserve(vc_parameters *p, int entries, vc_error *error) {
   return e && b ? VC_OK : vc_fail(error, VC_NO_MEMORY, "no memory for a table of parameters");
 }
 
-// Announces the tensors of the parameters from *next on, so that some bytes are always on their way from the disk.
-enum { AHEAD = 64 << 20 };
+// A parameter to be packed: where its tensors begin in the list of all, and its place in the block.
+typedef struct item {
+  const vc_param_info *info;
+  const vc_tensor *tensor[VC_STACK_MAX];
+  size_t at;
+} item;
 
-static void announce(const vc_parameters *p, const vc_graph *graph, const vc_weights *weights, int *next,
-                     size_t *announced, size_t used) {
-  for (; weights->soon && *next < graph->params && *announced < used + AHEAD; ++*next) {
-    const vc_param_info *info = &graph->param[*next];
-    if (vc_parameters_find(p, info)) continue;
-    for (int k = 0; k < info->stacked; k++) {
-      const vc_tensor *t = weights->find(weights->source, info->key[k]);
-      *announced += vc_tensor_bytes(t);
-      weights->soon(weights->source, t);
-    }
-  }
+// What is to be loaded, in the order in which it lies in the file.
+typedef struct work {
+  item *item;
+  int items;
+  const vc_tensor **tensor;  // of all items, one after another
+  int tensors;
+  size_t bytes;  // packed
+} work;
+
+static int by_address(const void *a, const void *b) {
+  const item *x = a, *y = b;
+  uintptr_t p = (uintptr_t)x->tensor[0]->data, q = (uintptr_t)y->tensor[0]->data;
+  if (p != q) return p < q ? -1 : 1;
+  return (x->at > y->at) - (x->at < y->at);
 }
 
-static size_t source_bytes(const vc_param_info *info, const vc_weights *weights) {
-  size_t bytes = 0;
-  for (int k = 0; k < info->stacked; k++) bytes += vc_tensor_bytes(weights->find(weights->source, info->key[k]));
-  return bytes;
+static vc_status list_work(work *w, const vc_parameters *p, const vc_graph *graph, const vc_weights *weights,
+                           vc_error *error) {
+  int tensors = 0;
+  for (int i = 0; i < graph->params; i++) tensors += graph->param[i].stacked;
+  w->item = malloc(((size_t)graph->params + 1) * sizeof *w->item);
+  w->tensor = malloc(((size_t)tensors + 1) * sizeof(vc_tensor *));
+  if (!w->item || !w->tensor) return vc_fail(error, VC_NO_MEMORY, "no memory for a list of parameters");
+  for (int i = 0; i < graph->params; i++) {
+    item *to = &w->item[w->items];
+    size_t one;
+    *to = (item){.info = &graph->param[i], .at = w->bytes};
+    if (vc_parameters_find(p, to->info)) continue;
+    vc_status status = padded_bytes(to->info, p->backend, p->dtype, &one, error);
+    if (status) return status;
+    if (!vc_add_size(w->bytes, one, &w->bytes))
+      return vc_fail(error, VC_INVALID, "%s: the parameters do not fit into memory", weights->name);
+    for (int k = 0; k < to->info->stacked; k++) to->tensor[k] = weights->find(weights->source, to->info->key[k]);
+    w->items++;
+  }
+  qsort(w->item, (size_t)w->items, sizeof *w->item, by_address);
+  for (int i = 0; i < w->items; i++)
+    for (int k = 0; k < w->item[i].info->stacked; k++) w->tensor[w->tensors++] = w->item[i].tensor[k];
+  return VC_OK;
+}
+
+// `first` is that of the item's tensors in the list of all.
+static vc_status pack_one(vc_parameters *p, const item *what, vc_read_ahead *ahead, int first, void *to,
+                          vc_error *error) {
+  const vc_param_info *info = what->info;
+  const vc_weights *weights = ahead->weights;
+  vc_pack pack = pack_of(info, p->dtype);
+  for (int k = 0; k < info->stacked; k++) {
+    if (!vc_read_ahead_wait(ahead, first + k))
+      return vc_fail(error, VC_FAILED, "%s: tensor %s holds a NaN or an infinity; the file is damaged", weights->name,
+                     info->key[k]);
+    pack.source[k] = *what->tensor[k];
+  }
+  vc_status status = p->backend->pack(p->device, &pack, to, error);
+  if (status) return vc_fail_in(error, status, "%s: tensor %s", weights->name, info->key[0]);
+  for (int k = 0; k < info->stacked && weights->done; k++) weights->done(weights->source, what->tensor[k]);
+  return VC_OK;
+}
+
+// Packs all into the block, and enters each behind the entries that count.
+static vc_status pack_all(vc_parameters *p, const work *w, const vc_weights *weights, char *block,
+                          bool (*cancelled)(void *opaque), void *opaque, vc_error *error) {
+  vc_read_ahead ahead;
+  vc_status status = VC_OK;
+  vc_read_ahead_begin(&ahead, weights, w->tensor, w->tensors);
+  for (int i = 0, first = 0; i < w->items && !status; i++) {
+    const item *what = &w->item[i];
+    // A parameter that two nodes share is packed twice at most: sorting makes the first one found from then on.
+    if (cancelled && cancelled(opaque)) status = vc_fail(error, VC_INTERRUPTED, "interrupted while loading weights");
+    if (!status) status = pack_one(p, what, &ahead, first, block + what->at, error);
+    p->entry[p->entries + i] = (entry){hash_of(what->info), block + what->at};
+    first += what->info->stacked;
+  }
+  vc_read_ahead_end(&ahead);
+  return status;
 }
 
 vc_status vc_parameters_load(vc_parameters *p, const vc_graph *graph, const vc_weights *weights,
                              bool (*cancelled)(void *opaque), void *opaque, vc_error *error) {
+  work w = {.items = 0};
+  void *block = NULL;
   vc_status status = check_all(graph, weights, error);
-  if (status || (status = reserve(p, graph->params, error))) return status;
-  size_t total = 0, one, at = 0;
-  for (int i = 0; i < graph->params; i++) {
-    if (vc_parameters_find(p, &graph->param[i])) continue;
-    if ((status = padded_bytes(&graph->param[i], p->backend, p->dtype, &one, error))) return status;
-    if (!vc_add_size(total, one, &total))
-      return vc_fail(error, VC_INVALID, "%s: the parameters do not fit into memory", weights->name);
+  if (!status) status = list_work(&w, p, graph, weights, error);
+  if (!status && w.items) {
+    status = reserve(p, w.items, error);
+    if (!status && (status = p->backend->allocate(p->device, w.bytes, &block, error)))
+      status = vc_fail_in(error, status, "parameters of %s", weights->name);
+    if (!status) status = pack_all(p, &w, weights, block, cancelled, opaque, error);
+    if (status) {
+      p->backend->release(p->device, block);
+    } else {
+      p->block[p->blocks++] = block;
+      p->entries += w.items;
+      p->bytes += w.bytes;
+      qsort(p->entry, (size_t)p->entries, sizeof *p->entry, by_hash);
+    }
   }
-  if (!total) return VC_OK;
-  void *block;
-  if ((status = p->backend->allocate(p->device, total, &block, error)))
-    return vc_fail_in(error, status, "parameters of %s", weights->name);
-  int added = 0, next = 0;
-  size_t announced = 0, used = 0;
-  for (int i = 0; i < graph->params && !status; i++) {
-    const vc_param_info *info = &graph->param[i];
-    if (vc_parameters_find(p, info)) continue;
-    announce(p, graph, weights, &next, &announced, used);
-    used += source_bytes(info, weights);
-    // A parameter that two nodes share is packed twice at most: sorting makes the first one found from then on.
-    if (cancelled && cancelled(opaque)) status = vc_fail(error, VC_INTERRUPTED, "interrupted while loading weights");
-    if (!status) status = padded_bytes(info, p->backend, p->dtype, &one, error);
-    if (!status) status = pack_one(p, info, weights, (char *)block + at, error);
-    if (status) break;
-    p->entry[p->entries + added++] = (entry){hash_of(info), (char *)block + at};
-    at += one;
-  }
-  if (status) {
-    p->backend->release(p->device, block);
-    return status;
-  }
-  p->block[p->blocks++] = block;
-  p->entries += added;
-  p->bytes += total;
-  qsort(p->entry, (size_t)p->entries, sizeof *p->entry, by_hash);
-  return VC_OK;
+  free(w.item);
+  free((void *)w.tensor);
+  return status;
 }

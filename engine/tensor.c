@@ -172,7 +172,10 @@ uint16_t vc_float_to_bfloat(float value) {
   }
 
 void vc_to_float(float *out, const void *in, vc_dtype dtype, size_t count) {
-  CONVERT_ALL(float)
+  if (dtype == VC_F32)
+    memcpy(out, in, count * sizeof *out);
+  else
+    CONVERT_ALL(float)
 }
 
 void vc_to_double(double *out, const void *in, vc_dtype dtype, size_t count) {
