@@ -104,6 +104,9 @@ $(BUILD)/kernels/cpu/vector_%.o: CFLAGS += -fno-trapping-math
 $(BUILD)/kernels/cpu/vector_avx2.o: CFLAGS += -mavx2 -mfma -mf16c -ffp-contract=fast
 $(BUILD)/kernels/cpu/vector_avx512.o: CFLAGS += -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma -mf16c \
   -mprefer-vector-width=512 -ffp-contract=fast
+AVX512_BF16 := $(shell $(CC) -mavx512bf16 -fsyntax-only -xc /dev/null 2>/dev/null && echo -mavx512bf16)
+$(BUILD)/kernels/cpu/vector_avx512_bf16.o: CFLAGS += -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma -mf16c \
+  $(AVX512_BF16) -mprefer-vector-width=512 -ffp-contract=fast
 
 $(LIBRARY): $(call object,$(LIBRARY_SOURCES))
 	@rm -f $@
@@ -127,8 +130,12 @@ TEST_RUNNER = $(if $(findstring thread,$(SANITIZE)),$(BUILD)/tests/cuda_on_host/
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELPERS) $(COMMANDS) $(LIBRARY) $(TEST_RUNNER)
 	$(LINK) $(LDFLAGS) $^ $(LDLIBS) $(if $(TEST_RUNNER),,-lcriterion) -o $@
 
+# What tests need besides libraries; a program from elsewhere than a package is as good.
+TEST_PROGRAMS = python3 $(if $(CUDA_READY),g++)
+TEST_PACKAGES = libcriterion-dev $(foreach program,$(TEST_PROGRAMS),$(if $(shell command -v $(program)),,$(program)))
+
 check: ## install what is missing, build and run the tests, then again under the address and undefined-behaviour sanitizers
-	@tests/install_packages libcriterion-dev
+	@tests/install_packages $(TEST_PACKAGES)
 	@$(SUBMAKE) tests all
 	@$(if $(SANITIZE),:,$(SUBMAKE) tests all SANITIZE=address,undefined)
 	@$(if $(SANITIZE),:,$(SUBMAKE) cuda-on-host-tests)
@@ -162,12 +169,12 @@ ifneq ($(CUDA_READY),)
 endif
 
 cuda-on-host-check: ## the tests of the CUDA backend alone, without a GPU: every order, and under three sanitizers
-	@tests/install_packages libcriterion-dev
+	@tests/install_packages $(TEST_PACKAGES)
 	@$(SUBMAKE) cuda-on-host-tests
 	@tests/run $(CUDA_RUNS)
 
 mutants: ## plant every bug that the kernels name, one by one, and see the tests of the ops find it
-	@tests/install_packages libcriterion-dev
+	@tests/install_packages $(TEST_PACKAGES)
 	@tests/cuda_on_host/mutants
 
 cuda-on-host-commands: # how a kernel is compiled, a test linked, and with what
@@ -237,16 +244,37 @@ demo: ## install what is missing, build, and make five small videos and a strip 
 	@echo 'build/demo/strip.png: a row a video: text; text and depth; text and sketch; text and motion; inpainting'
 
 TORCH_PYTHON ?= python3
-bench: all ## measure this machine in some ten minutes: bench/results/ and README's figures (QUICK=1: embedded model only)
+bench: all ## measure this machine in some fifteen minutes: bench/results/ and README's figures (QUICK=1: embedded model only)
 	python3 bench/collect.py --binary $(BINARY) --torch-python '$(TORCH_PYTHON)' $(if $(QUICK),--quick)
 	python3 bench/render.py
+
+# Only printed: a profile is for a person to read. A phase of a job and an op are NVTX ranges, an op's named like its module
+# (`plan --released --ops` lists them). A recorded step is replayed as one graph, which nsys shows by node and without the
+# ops' ranges; `bench step` runs its ops one by one too, and ncu finds them there.
+PROFILE_RANGE ?= middle_block.1.transformer_blocks.0.attn1
+PROFILE_KERNEL ?= attention
+PROFILE_STEP = $(BINARY) bench step --released --runs 1
+profile: ## print command lines for nsys, ncu and perf (PROFILE_RANGE=MODULE, PROFILE_KERNEL=REGEX choose for ncu)
+	@printf '%s\n' \
+	  '# a whole job on a GPU: phases, ops while they are recorded, every kernel' \
+	  "nsys profile --trace=cuda,nvtx,cublas,cudnn --cuda-graph-trace=node --force-overwrite=true --output=$(BUILD)/profile \\" \
+	  "  $(BINARY) generate --backend cuda --prompt 'a red circle' -o $(BUILD)/profile.gif" \
+	  'nsys stats --report nvtx_gpu_proj_sum,cuda_gpu_kern_sum $(BUILD)/profile.nsys-rep' \
+	  '# one op of a step of the released UNet, with all that it launches, and then kernels by their names' \
+	  "ncu --nvtx --nvtx-include '$(PROFILE_RANGE)/' --set full --force-overwrite --export $(BUILD)/profile-op \\" \
+	  '  $(PROFILE_STEP) --backend cuda' \
+	  "ncu --kernel-name 'regex:$(PROFILE_KERNEL)' --launch-count 8 --set full --force-overwrite \\" \
+	  '  --export $(BUILD)/profile-kernel $(PROFILE_STEP) --backend cuda' \
+	  '# the same step on the CPU' \
+	  'perf record -F 499 -o $(BUILD)/perf.data $(PROFILE_STEP) --backend cpu' \
+	  'perf report -i $(BUILD)/perf.data --sort dso,symbol'
 
 FUZZ_BUILD ?= build/fuzz
 FUZZ_SECONDS ?= 60
 FUZZ_RUNS ?= 20000
 FUZZ_NAMES = $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SOURCES))
 FUZZ_OPTIONS = -timeout=20 -rss_limit_mb=2560 -verbosity=0
-fuzz: fuzz-build ## fuzz every reader of untrusted files for FUZZ_SECONDS (60) each; needs clang
+fuzz: fuzz-build ## fuzz every reader of untrusted files for FUZZ_SECONDS (60) each, with clang
 	@set -e; for name in $(FUZZ_NAMES); do \
 	  seeds=tests/fuzz/corpus/$$name; mkdir -p $(FUZZ_BUILD)/corpus/$$name; echo "fuzzing $$name for $(FUZZ_SECONDS) s"; \
 	  $(FUZZ_BUILD)/fuzzers/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) $(FUZZ_OPTIONS) -print_final_stats=1 \
@@ -259,7 +287,9 @@ fuzz-check: fuzz-build ## the same for FUZZ_RUNS (20000) inputs or 10 s each, th
 	    -artifact_prefix=$(FUZZ_BUILD)/$$name- $(FUZZ_BUILD)/check $$([ ! -d $$seeds ] || echo $$seeds) || \
 	    { echo "fuzzing $$name failed; the input is $(FUZZ_BUILD)/$$name-*"; exit 1; }; done; echo "$(words $(FUZZ_NAMES)) readers fuzzed"
 
+# The fuzzer and the sanitizers are a package of their own, which clang's only recommends.
 fuzz-build:
+	@tests/install_packages clang libclang-rt-dev
 	@$(SUBMAKE) fuzzers CC=clang SANITIZE=address,undefined BUILD=$(FUZZ_BUILD) OPTIMIZE='-O1 -fsanitize=fuzzer-no-link'
 
 fuzzers: $(FUZZERS)
@@ -279,6 +309,6 @@ clean: ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1\t\2/p' Makefile | expand -t 12
 
-.PHONY: all tests check cuda cuda-on-host cuda-on-host-tests cuda-on-host-check cuda-on-host-commands mutants probe probe-emulator gpu-check demo bench fuzz fuzz-check fuzz-build fuzzers format clean help packages
+.PHONY: all tests check cuda cuda-on-host cuda-on-host-tests cuda-on-host-check cuda-on-host-commands mutants probe probe-emulator gpu-check demo bench profile fuzz fuzz-check fuzz-build fuzzers format clean help packages
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -29,6 +29,6 @@ vc_status vc_ceilings_measure(vc_ceilings *out, const vc_kernels_options *o, vc_
   if (!status) status = fastest(&copies, "copy outer=1 rows=8192 c=4096", o, error);
   if (status) return status;
   out->flops = products * 2 * 2048 * 2048 * 2048;
-  out->bytes = copies * 2 * 8192 * 4096 * (double)vc_dtype_size(o->dtype);
+  out->bytes = copies * 2 * 8192 * 4096 * (double)vc_dtype_size(vc_activations_dtype(o->backend, o->dtype));
   return VC_OK;
 }

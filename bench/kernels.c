@@ -158,7 +158,7 @@ static vc_status measure(vc_kernel_result *out, const vc_op_case *what, const fl
   sample checked;
   *out = (vc_kernel_result){.what = *what,
                             .flops = vc_op_flops(what->kind, &what->arguments),
-                            .bytes = vc_op_bytes(what->kind, &what->arguments, o->dtype)};
+                            .bytes = vc_op_bytes(what->kind, &what->arguments, o->backend, o->dtype)};
   vc_status status = vc_op_memory_new(&memory, o->backend, o->device, o->dtype, what->kind, &what->arguments, 7, error);
   if (!status) {
     take_sample(&checked, &memory);

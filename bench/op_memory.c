@@ -1,5 +1,7 @@
 #include "bench/op_memory.h"
 
+#include "kernels/op_checks.h"
+
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +67,7 @@ static vc_status pack_weight(vc_op_memory *m, int i, vc_dtype dtype, vc_error *e
 
 static vc_status upload(vc_op_memory *m, int i, vc_dtype dtype, size_t count, vc_error *error) {
   const vc_operand *o = &m->operand[i];
-  size_t bytes = count * vc_operand_element_size(o, dtype);
+  size_t bytes = count * vc_operand_element_size(o, m->backend, dtype);
   void *converted = NULL, *from = m->host_memory[i];
   vc_status status = m->backend->allocate(m->device, bytes, &m->device_memory[i], error);
   if (!status && o->element == VC_ELEMENT_ACTIVATION && dtype != VC_F32) {
@@ -90,7 +92,8 @@ static vc_status make_operand(vc_op_memory *m, int i, vc_dtype dtype, uint32_t s
   fill(o, seed + (uint32_t)i, m->host_memory[i], count);
   if (m->kind == VC_OP_SAMPLER && o->at == offsetof(vc_sampler, table))
     memcpy(m->host_memory[i], &calm_row, sizeof calm_row);
-  vc_status status = o->role == VC_OPERAND_WEIGHT ? pack_weight(m, i, dtype, error) : upload(m, i, dtype, count, error);
+  vc_status status = o->role == VC_OPERAND_WEIGHT ? pack_weight(m, i, dtype, error)
+                                                  : upload(m, i, vc_activations_dtype(m->backend, dtype), count, error);
   set_pointer(&m->arguments, o->at, m->device_memory[i]);
   set_pointer(&m->host, o->at, m->host_memory[i]);
   return status;
@@ -117,7 +120,10 @@ vc_status vc_op_memory_new(vc_op_memory *m, const vc_backend *backend, vc_device
                            vc_op_kind kind, const vc_op_arguments *arguments, uint32_t seed, vc_error *error) {
   size_t workspace = 0;
   *m = (vc_op_memory){.backend = backend, .device = device, .kind = kind, .arguments = *arguments, .host = *arguments};
-  memcpy(&m->arguments, &dtype, sizeof dtype);  // the first member of every op
+  vc_dtype activations = vc_activations_dtype(backend, dtype);
+  memcpy(&m->arguments, &activations, sizeof activations);  // the first member of every op
+  if (kind == VC_OP_LINEAR) m->arguments.linear.weight_dtype = dtype;
+  if (kind == VC_OP_CONV) m->arguments.conv.weight_dtype = dtype;
   vc_status status = backend->prepare(device, kind, &m->arguments, &workspace, error);
   if (!status) m->operands = vc_op_operands(kind, arguments, m->operand);
   for (int i = 0; i < m->operands && !status; i++) status = make_operand(m, i, dtype, seed, error);
@@ -146,8 +152,7 @@ void vc_op_memory_free(vc_op_memory *m) {
 }
 
 vc_status vc_op_memory_output(const vc_op_memory *m, float **out, size_t *count, vc_error *error) {
-  vc_dtype dtype;
-  memcpy(&dtype, &m->arguments, sizeof dtype);
+  vc_dtype dtype = vc_op_dtype(&m->arguments);
   *out = NULL;
   for (int i = 0; i < m->operands; i++) {
     if (m->operand[i].role != VC_OPERAND_OUTPUT) continue;

@@ -17,7 +17,8 @@ typedef struct vc_op_memory {
   int32_t host_step;
 } vc_op_memory;
 
-// Prepares the op, allocates and fills. The same seed gives the same values. Free it, also after a failure.
+// Prepares the op for products in `dtype`, allocates and fills. The same seed gives the same values. Free it, also
+// after a failure.
 vc_status vc_op_memory_new(vc_op_memory *out, const vc_backend *backend, vc_device *device, vc_dtype dtype,
                            vc_op_kind kind, const vc_op_arguments *arguments, uint32_t seed, vc_error *error);
 void vc_op_memory_free(vc_op_memory *memory);

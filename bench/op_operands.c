@@ -253,16 +253,17 @@ double vc_op_flops(vc_op_kind kind, const vc_op_arguments *a) {
   }
 }
 
-size_t vc_operand_element_size(const vc_operand *o, vc_dtype dtype) {
-  return o->element == VC_ELEMENT_ACTIVATION ? vc_dtype_size(dtype) : 4;
+size_t vc_operand_element_size(const vc_operand *o, const vc_backend *backend, vc_dtype dtype) {
+  if (o->element != VC_ELEMENT_ACTIVATION) return 4;
+  return vc_dtype_size(o->role == VC_OPERAND_WEIGHT ? dtype : vc_activations_dtype(backend, dtype));
 }
 
-double vc_op_bytes(vc_op_kind kind, const vc_op_arguments *arguments, vc_dtype dtype) {
+double vc_op_bytes(vc_op_kind kind, const vc_op_arguments *arguments, const vc_backend *backend, vc_dtype dtype) {
   vc_operand operand[VC_OPERANDS_MAX];
   double bytes = 0;
   int count = vc_op_operands(kind, arguments, operand);
   for (int i = 0; i < count; i++)
-    bytes += operand[i].touched * (double)vc_operand_element_size(&operand[i], dtype) *
+    bytes += operand[i].touched * (double)vc_operand_element_size(&operand[i], backend, dtype) *
              (operand[i].role == VC_OPERAND_STATE ? 2 : 1);
   return bytes;
 }

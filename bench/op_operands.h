@@ -25,13 +25,13 @@ enum { VC_OPERANDS_MAX = 16 };
 // The operands of an op whose arguments are as in bench/op_text.h. The result is at most VC_OPERANDS_MAX.
 int vc_op_operands(vc_op_kind kind, const vc_op_arguments *arguments, vc_operand out[VC_OPERANDS_MAX]);
 
-// Bytes of one element.
-size_t vc_operand_element_size(const vc_operand *operand, vc_dtype dtype);
+// Bytes of one element where this backend computes in `dtype`.
+size_t vc_operand_element_size(const vc_operand *operand, const vc_backend *backend, vc_dtype dtype);
 
 // Multiply-adds count twice; 0 for what has hardly any. As in vc_plan_op.
 double vc_op_flops(vc_op_kind kind, const vc_op_arguments *arguments);
 
 // Bytes of all operands, each moved once.
-double vc_op_bytes(vc_op_kind kind, const vc_op_arguments *arguments, vc_dtype dtype);
+double vc_op_bytes(vc_op_kind kind, const vc_op_arguments *arguments, const vc_backend *backend, vc_dtype dtype);
 
 #endif

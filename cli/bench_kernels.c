@@ -1,4 +1,6 @@
 // videocomposer bench kernels: every distinct op of a network by itself, against what the machine can do.
+#include <cjson/cJSON.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -120,15 +122,42 @@ static vc_status collect(vc_op_cases *out, const values *v, const vc_bench_opene
   return status;
 }
 
+static const char *runner(const vc_op_case *c, const vc_compute *compute) {
+  const vc_backend *backend = compute->backend;
+  return backend->chosen ? backend->chosen(compute->device, c->kind, &c->arguments) : NULL;
+}
+
 static void print_list(const vc_op_cases *cases, const vc_compute *compute) {
   printf("%5s %8s %10s %10s %-9s  %s\n", "step", "prologue", "MFLOP", "MB", "by", "op");
   for (int i = 0; i < cases->count; i++) {
     const vc_op_case *c = &cases->item[i];
-    const char *variant =
-        compute->backend->chosen ? compute->backend->chosen(compute->device, c->kind, &c->arguments) : NULL;
+    const char *variant = runner(c, compute);
     printf("%5d %8d %10.2f %10.3f %-9s  %s\n", c->in_step, c->in_prologue, vc_op_flops(c->kind, &c->arguments) * 1e-6,
-           vc_op_bytes(c->kind, &c->arguments, compute->dtype) * 1e-6, variant ? variant : "", c->text);
+           vc_op_bytes(c->kind, &c->arguments, compute->backend, compute->dtype) * 1e-6, variant ? variant : "",
+           c->text);
   }
+}
+
+static vc_status print_list_json(const vc_op_cases *cases, const vc_compute *compute, vc_error *error) {
+  cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "ops");
+  for (int i = 0; i < cases->count; i++) {
+    const vc_op_case *c = &cases->item[i];
+    cJSON *op = cJSON_CreateObject();
+    const char *variant = runner(c, compute);
+    cJSON_AddStringToObject(op, "op", c->text);
+    cJSON_AddNumberToObject(op, "in_step", c->in_step);
+    cJSON_AddNumberToObject(op, "in_prologue", c->in_prologue);
+    cJSON_AddNumberToObject(op, "flops", vc_op_flops(c->kind, &c->arguments));
+    cJSON_AddNumberToObject(op, "bytes", vc_op_bytes(c->kind, &c->arguments, compute->backend, compute->dtype));
+    if (variant) cJSON_AddStringToObject(op, "by", variant);
+    cJSON_AddItemToArray(list, op);
+  }
+  char *text = list ? cJSON_Print(root) : NULL;
+  cJSON_Delete(root);
+  if (!text) return vc_fail(error, VC_NO_MEMORY, "no memory for the list as JSON");
+  puts(text);
+  free(text);
+  return VC_OK;
 }
 
 static void show_progress(void *opaque, int done, int total, const char *text) {
@@ -208,6 +237,7 @@ static vc_status run(const values *v, vc_error *error) {
   vc_op_cases cases = {0};
   vc_compute compute;
   vc_kernels_before before;
+  if (v->list && v->csv) return vc_fail(error, VC_INVALID, "--list prints text or --json, not --csv");
   if (v->json && v->csv) return vc_fail(error, VC_INVALID, "--json or --csv, not both");
   if (v->shapes.count && (v->filter || v->prologue))
     return vc_fail(error, VC_INVALID, "--shape stands for itself; leave --filter and --prologue out");
@@ -220,7 +250,8 @@ static vc_status run(const values *v, vc_error *error) {
   if (status) return status;
   status = vc_machine_open(&compute, &v->machine, error);
   if (!status) status = collect(&cases, v, &target, &compute, error);
-  if (!status && v->list) print_list(&cases, &compute);
+  if (!status && v->list && v->json) status = print_list_json(&cases, &compute, error);
+  if (!status && v->list && !v->json) print_list(&cases, &compute);
   if (!status && !v->list) status = measure(v, &cases, &target, &compute, error);
   vc_op_cases_free(&cases);
   vc_machine_close(&compute);

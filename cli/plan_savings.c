@@ -16,7 +16,8 @@ static vc_plan_work less(vc_plan_work a, vc_plan_work b) {
 static vc_status make(vc_plan **out, const vc_plan *like, vc_plan_network network, const vc_model_config *config,
                       const vc_plan_shape *shape, bool no_fold, vc_error *error) {
   vc_graph *graph;
-  vc_plan_options o = {.backend = like->backend, .device = like->device, .dtype = like->dtype, .no_fold = no_fold};
+  vc_plan_options o = {
+      .backend = like->backend, .device = like->device, .dtype = like->weight_dtype, .no_fold = no_fold};
   vc_status status = vc_plan_describe(&graph, network, config, shape, error);
   return status ? status : vc_plan_new(out, graph, &o, error);
 }

@@ -52,8 +52,8 @@ static vc_status open_cuda(const vc_backend **backend, vc_device **device, int o
 
 static vc_status open_cpu(const vc_backend **backend, vc_device **device, vc_dtype dtype, int threads,
                           vc_error *error) {
-  if (dtype != VC_F32 && dtype != VC_DTYPE_COUNT)
-    return vc_fail(error, VC_UNSUPPORTED, "the cpu backend computes in f32, not %s", vc_dtype_name(dtype));
+  if (dtype != VC_F32 && dtype != VC_BF16 && dtype != VC_DTYPE_COUNT)
+    return vc_fail(error, VC_UNSUPPORTED, "the cpu backend computes in f32 and bf16, not %s", vc_dtype_name(dtype));
   *backend = &vc_backend_cpu;
   return vc_cpu_open(device, threads, error);
 }

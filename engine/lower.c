@@ -39,6 +39,7 @@ static void lower_linear(const vc_plan *p, const vc_node *node, vc_plan_op *op) 
   vc_shape in = shape(p, node->in[0]), out = shape(p, node->out);
   vc_linear *a = &op->arguments.linear;
   *a = (vc_linear){.dtype = p->dtype,
+                   .weight_dtype = p->weight_dtype,
                    .rows = vc_shape_rows(out),
                    .x = {at(p, node->in[0], 0)},
                    .c = {in.c},
@@ -59,6 +60,7 @@ static void lower_conv(const vc_plan *p, const vc_node *node, vc_plan_op *op) {
   vc_shape in = shape(p, node->in[0]), out = shape(p, node->out);
   vc_conv *a = &op->arguments.conv;
   *a = (vc_conv){.dtype = p->dtype,
+                 .weight_dtype = p->weight_dtype,
                  .n = in.n,
                  .f = in.f,
                  .h = in.h,
@@ -317,7 +319,7 @@ static void lower_small(const vc_plan *p, const vc_node *node, vc_plan_op *op) {
 
 // Bytes that the node must read and write at least.
 static double traffic(const vc_plan *p, const vc_node *node) {
-  double size = (double)vc_dtype_size(p->dtype), elements = (double)vc_shape_elements(shape(p, node->out));
+  double size = (double)vc_dtype_size(p->dtype), weight = 0, elements = (double)vc_shape_elements(shape(p, node->out));
   for (int i = 0; i < node->inputs; i++) {
     bool again = false;  // queries, keys and values of one tensor
     for (int k = 0; k < i; k++) again |= node->in[k] == node->in[i];
@@ -329,9 +331,9 @@ static double traffic(const vc_plan *p, const vc_node *node) {
   if (node->weight != VC_NONE) {
     const vc_param_info *w = &p->graph->param[node->weight];
     double kernel = w->layout == VC_LAYOUT_CONV ? (double)(w->kernel[0] * w->kernel[1] * w->kernel[2]) : 1;
-    elements += (double)(w->rows * w->columns) * kernel;
+    weight = (double)(w->rows * w->columns) * kernel * (double)vc_dtype_size(p->weight_dtype);
   }
-  return elements * size;
+  return elements * size + weight;
 }
 
 int vc_lower(const vc_plan *p, int index, vc_plan_op op[VC_LOWER_MAX]) {

@@ -196,7 +196,8 @@ vc_status vc_plan_new(vc_plan **out, vc_graph *graph, const vc_plan_options *opt
   p->graph = graph;
   p->backend = options->backend;
   p->device = options->device;
-  p->dtype = options->dtype;
+  p->dtype = vc_activations_dtype(options->backend, options->dtype);
+  p->weight_dtype = options->dtype;
   p->parameters = options->parameters;
   p->op = calloc(nodes * VC_LOWER_MAX, sizeof *p->op);
   if (!status && (!first || !count || !p->op)) status = vc_fail(error, VC_NO_MEMORY, "no memory for a plan");

@@ -49,7 +49,7 @@ typedef struct vc_plan {
   vc_graph *graph;  // owned
   const vc_backend *backend;
   vc_device *device;
-  vc_dtype dtype;
+  vc_dtype dtype, weight_dtype;     // of activations; that products are computed in
   const vc_parameters *parameters;  // not owned; NULL in a plan that cannot run
   vc_plan_op *op;
   int ops, prologue_ops;  // the prologue comes first
@@ -71,7 +71,7 @@ typedef struct vc_plan {
 typedef struct vc_plan_options {
   const vc_backend *backend;
   vc_device *device;
-  vc_dtype dtype;
+  vc_dtype dtype;                   // that products are computed in
   const vc_parameters *parameters;  // holds all of the graph's; NULL: the plan can be looked at but not run
   bool no_fold;                     // lower every node by itself: to compare with
   size_t max_arena;                 // bytes; a larger arena is VC_INVALID, before any memory is taken. 0: no limit

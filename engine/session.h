@@ -12,7 +12,7 @@ struct vc_engine {
   vc_tokenizer *tokenizer;
   const vc_backend *backend;
   vc_device *device;
-  vc_dtype dtype;
+  vc_dtype dtype;     // that products are computed in
   char *choices;      // path, or NULL
   size_t max_memory;  // 0: no limit
   // Weights of networks that stay in memory between uses (vc_engine_hold), when no session has them.

@@ -29,7 +29,9 @@ typedef struct vc_engine_options {
   // when there is none of that name; what is returned stays valid.
   const void *(*asset)(const char *name, size_t *size);
   const char *backend;  // "auto", "cpu", "cuda", "cuda:1" (a GPU's number)
-  vc_dtype dtype;       // of activations: F32 on the CPU; F32, F16 or BF16 on a GPU. VC_DTYPE_COUNT: F32 or F16
+  // Of weights, products and activations: F32, F16 or BF16 on a GPU; F32 or BF16 on the CPU, where activations are F32.
+  // VC_DTYPE_COUNT: F16 on a GPU, F32 on the CPU.
+  vc_dtype dtype;
   const char *choices;  // a file to keep in what was found out about a GPU's kernels, or NULL; it need not exist
   int threads;          // of the CPU backend; 0: as many as the process may use
   int64_t max_memory;   // bytes of weights and activations together; 0: no limit

@@ -1,5 +1,7 @@
 #include "kernels/op_checks.h"
 
+#include <string.h>
+
 enum {
   AXIS_MAX = 1 << 30,  // of every size, so that positions along an axis fit in int64_t with much to spare
   KERNEL_MAX = 64,     // and stride, of a transposed convolution
@@ -10,6 +12,18 @@ bool vc_op_sizes(int count, const int64_t *size) {
   for (int i = 0; i < count; i++)
     if (size[i] < 1 || __builtin_mul_overflow(product, size[i], &product)) return false;
   return (uint64_t)product <= (uint64_t)PTRDIFF_MAX;
+}
+
+vc_dtype vc_op_dtype(const void *arguments) {
+  vc_dtype dtype;
+  memcpy(&dtype, arguments, sizeof dtype);
+  return dtype;
+}
+
+vc_dtype vc_op_weight_dtype(vc_op_kind kind, const void *arguments) {
+  if (kind == VC_OP_LINEAR) return ((const vc_linear *)arguments)->weight_dtype;
+  if (kind == VC_OP_CONV) return ((const vc_conv *)arguments)->weight_dtype;
+  return vc_op_dtype(arguments);
 }
 
 vc_status vc_op_check_epilogue(const vc_epilogue *e, bool geglu_allowed, vc_error *error) {

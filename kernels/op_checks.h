@@ -13,6 +13,10 @@ enum { VC_TAPS_MAX = 4096 };  // of a convolution
 // True when all are 1 or more and their product, in floats, is a size that memory can have.
 bool vc_op_sizes(int count, const int64_t *size);
 
+// The first member of every op; and the dtype of its weight, for ops that do not name one the same.
+vc_dtype vc_op_dtype(const void *arguments);
+vc_dtype vc_op_weight_dtype(vc_op_kind kind, const void *arguments);
+
 vc_status vc_op_check_epilogue(const vc_epilogue *epilogue, bool geglu_allowed, vc_error *error);
 vc_status vc_op_check_linear(const vc_linear *op, vc_error *error);
 vc_status vc_op_check_conv(const vc_conv *op, vc_error *error);

@@ -52,3 +52,7 @@ vc_status vc_op_run(const vc_backend *backend, vc_device *device, vc_op_kind kin
 #undef RUN
   return vc_fail(error, VC_UNSUPPORTED, "the %s backend has no op '%s'", backend->name, vc_op_name(kind));
 }
+
+vc_dtype vc_activations_dtype(const vc_backend *backend, vc_dtype dtype) {
+  return backend->activations ? backend->activations(dtype) : dtype;
+}

@@ -61,7 +61,8 @@ typedef struct vc_epilogue {
 
 // out[r] = epilogue(x0[r] W0' + x1[r] W1'), W = [W0 W1] packed by the backend from a [c_out, c0 + c1] matrix.
 typedef struct vc_linear {
-  vc_dtype dtype;  // of x, residual, out
+  vc_dtype dtype;         // of x, residual, out
+  vc_dtype weight_dtype;  // that the weight was packed with; the backend rounds x to it for the product
   int64_t rows;
   const void *x[2];  // x[0] [rows, c[0]]; x[1] [rows, c[1]] or NULL with c[1] = 0: channels behind those of x[0]
   int64_t c[2];
@@ -77,8 +78,9 @@ typedef struct vc_linear {
 // Output pixel o along an axis reads input o * stride - pad_before + k * dilation, k = 0 .. kernel - 1.
 typedef struct vc_conv {
   vc_dtype dtype;
-  int64_t n, f, h, w;  // of the input as stored
-  const void *x[2];    // [n f h w c[0]]; [n f h w c[1]] or NULL: channels behind those of x[0]
+  vc_dtype weight_dtype;  // as for vc_linear
+  int64_t n, f, h, w;     // of the input as stored
+  const void *x[2];       // [n f h w c[0]]; [n f h w c[1]] or NULL: channels behind those of x[0]
   int64_t c[2];
   int upsample;       // 1; or 2: the input is enlarged by nearest neighbour in h and w as it is read
   int64_t kernel[3];  // frames, rows, columns
@@ -267,7 +269,7 @@ typedef struct vc_gate {
 // How a parameter gets from a file into the backend's memory.
 typedef enum vc_layout {
   VC_LAYOUT_VECTOR,  // fp32, as it is: biases, norms, positions
-  VC_LAYOUT_ROWS,    // in the activations' dtype, as it is: embeddings
+  VC_LAYOUT_ROWS,    // in the dtype of activations, as it is: embeddings
   VC_LAYOUT_LINEAR,  // [rows, columns]: the backend's layout for vc_linear
   VC_LAYOUT_CONV,    // [c_out, c / groups, kernel...]: the backend's layout for vc_conv
 } vc_layout;
@@ -276,7 +278,7 @@ enum { VC_STACK_MAX = 3 };
 
 typedef struct vc_pack {
   vc_layout layout;
-  vc_dtype dtype;                  // of the activations that will meet it
+  vc_dtype dtype;                  // that is computed in: of weights, and of what vc_activations says of it
   int stacked;                     // sources joined along the first axis: q, k, v
   vc_tensor source[VC_STACK_MAX];  // F32, F16 or BF16, any alignment; data may be NULL when only bytes are asked for
   int64_t rows, columns;           // LINEAR: of the joined matrix. VECTOR and ROWS: rows * columns elements
@@ -295,6 +297,9 @@ typedef struct vc_backend {
   vc_status (*upload)(vc_device *device, void *to, const void *from, size_t bytes, vc_error *error);
   vc_status (*download)(vc_device *device, void *to, const void *from, size_t bytes, vc_error *error);
   vc_status (*wait)(vc_device *device, vc_error *error);  // until everything asked for so far is done
+
+  // Optional: the dtype of activations where products are computed in this one; NULL: the same. The cpu's are in F32.
+  vc_dtype (*activations)(vc_dtype dtype);
 
   // Bytes of a packed parameter, and the packing itself; `to` is the backend's memory.
   vc_status (*pack_bytes)(const vc_pack *pack, size_t *bytes, vc_error *error);
@@ -354,8 +359,12 @@ typedef struct vc_backend {
 vc_status vc_op_run(const vc_backend *backend, vc_device *device, vc_op_kind kind, const void *arguments,
                     vc_error *error);
 
-// The CPU backend: fp32 activations, `threads` threads (0: as many as the process may run on). Results do not depend
-// on the number of threads.
+// The dtype of this backend's activations where products are computed in `dtype`.
+vc_dtype vc_activations_dtype(const vc_backend *backend, vc_dtype dtype);
+
+// The CPU backend: fp32 activations, `threads` threads (0: as many as the process may run on). Products are computed in
+// F32, or in BF16: the weights of linear layers and of convolutions over more than one channel are then kept in it, and
+// what meets them is rounded to it and added up in fp32. Results do not depend on the number of threads.
 extern const vc_backend vc_backend_cpu;
 vc_status vc_cpu_open(vc_device **out, int threads, vc_error *error);
 

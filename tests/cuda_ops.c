@@ -71,6 +71,7 @@ static void *give_weight(cuda_op *r, const cuda_shape *s, int64_t rows, int64_t 
 static void describe(cuda_op *r, const cuda_shape *s) {
   if (s->kind == VC_OP_LINEAR) {
     r->op.linear = (vc_linear){.dtype = r->dtype,
+                               .weight_dtype = r->dtype,
                                .rows = s->rows,
                                .c = {s->c0, s->c1},
                                .x_stride = s->x_stride ? s->x_stride : s->c0,
@@ -82,6 +83,7 @@ static void describe(cuda_op *r, const cuda_shape *s) {
   int64_t stride = s->stride ? s->stride : 1;
   r->op.conv =
       (vc_conv){.dtype = r->dtype,
+                .weight_dtype = r->dtype,
                 .n = s->n,
                 .f = s->f,
                 .h = s->h,

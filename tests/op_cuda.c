@@ -51,7 +51,11 @@ static void open_device(int i) {
   cr_assert_eq(status, VC_OK, "the CUDA device does not open: %s", error.message);
   for (int k = 0; k < DTYPES; k++) {
     op_target *t = &opened[i * DTYPES + k];
-    *t = (op_target){.backend = &vc_backend_cuda, .device = device, .dtype = dtypes[k], .dispatched = dispatched};
+    *t = (op_target){.backend = &vc_backend_cuda,
+                     .device = device,
+                     .dtype = dtypes[k],
+                     .weight_dtype = dtypes[k],
+                     .dispatched = dispatched};
     snprintf(t->name, sizeof t->name, "cuda %s %s", configurations[i].name, vc_dtype_name(dtypes[k]));
   }
   if (!i) atexit(close_all);

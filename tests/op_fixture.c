@@ -56,26 +56,27 @@ double op_error(const float *got, const double *want, size_t count) {
 }
 
 // Every instruction set with one thread against the expected values; the best one with every number of threads.
-static void check_on_cpu(const op_check *c) {
-  static const char *const sets[] = {"generic", "avx2", "avx512"};
+static void check_on_cpu(const op_check *c, vc_dtype weight_dtype) {
+  static const char *const sets[] = {"generic", "avx2", "avx512", "avx512_bf16"};
   static const int threads[] = {1, 2, 3, 5};
+  const char *weights = weight_dtype == VC_BF16 ? ", weights in BF16" : "";
   size_t bytes, other_bytes;
   unsigned char *first = NULL;
   for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
-    op_target target = {.backend = &vc_backend_cpu, .dtype = VC_F32};
+    op_target target = {.backend = &vc_backend_cpu, .dtype = VC_F32, .weight_dtype = weight_dtype};
     vc_error error;
     cr_assert_eq(vc_cpu_open(&target.device, threads[t], &error), VC_OK, "%s", error.message);
     for (size_t s = 0; s < sizeof sets / sizeof *sets && t == 0; s++) {
       if (!vc_cpu_use(target.device, sets[s])) continue;
       free(first);
-      snprintf(target.name, sizeof target.name, "cpu %s", sets[s]);
+      snprintf(target.name, sizeof target.name, "cpu %s%s", sets[s], weights);
       first = op_run(c, &target, &bytes);
     }
     if (t > 0) {
-      snprintf(target.name, sizeof target.name, "cpu, %d threads", threads[t]);
+      snprintf(target.name, sizeof target.name, "cpu, %d threads%s", threads[t], weights);
       unsigned char *other = op_run(c, &target, &other_bytes);
       cr_expect(first && other && bytes == other_bytes && !memcmp(first, other, bytes),
-                "%s: %d threads give other bytes than one", c->name, threads[t]);
+                "%s: %d threads give other bytes than one%s", c->name, threads[t], weights);
       free(other);
     }
     vc_backend_cpu.close(target.device);
@@ -92,7 +93,12 @@ void op_check_run(const op_check *c) {
   const op_target *targets;
   size_t bytes;
   if (!is_wanted("OP_CASE", c->name)) return;
-  if (is_wanted("OP_ONLY", "cpu")) check_on_cpu(c);
+  if (is_wanted("OP_ONLY", "cpu")) {
+    check_on_cpu(c, VC_F32);
+    op_check in_bf16 = *c;
+    if (c->want_bf16) in_bf16.want = c->want_bf16;
+    if (c->kind == VC_OP_LINEAR || c->kind == VC_OP_CONV) check_on_cpu(&in_bf16, VC_BF16);
+  }
   int count = op_cuda_targets(c->kind, &targets);
   for (int i = 0; i < count; i++) {
     if (c->f32_only && targets[i].dtype != VC_F32) continue;

@@ -41,12 +41,16 @@ typedef struct op_check {
   size_t in_place_at;  // offsetof the input that shall lie where the first result goes, or 0
   double tolerance;    // of the relative L2 error in F32; an element may be off by 20 times that of the largest one
   bool f32_only;       // the inputs, or what is asked of them, need more bits than half precision has
+  // Of linear and conv whose inputs cannot be stored in BF16 as they are: what is wanted of the CPU with a weight in
+  // BF16.
+  const double *want_bf16;
 } op_check;
 
-// Runs the op on the CPU with 1, 2, 3 and 5 threads and every instruction set that the machine has, and on what the
-// build has of CUDA in F32, F16 and BF16, with every buffer copied to the device as it should be. Checks the values,
-// that nothing beside the outputs is written, that every element is, that the bytes are always the same (for all
-// thread counts, in a second run, recorded and replayed), and that the launch is counted.
+// Runs the op on the CPU with 1, 2, 3 and 5 threads and every instruction set that the machine has, linear and conv
+// with weights in F32 and in BF16 (by F32's tolerance: all that differs is the order of sums); and on what the build
+// has of CUDA in F32, F16 and BF16, with every buffer copied to the device as it should be. Checks the values, that
+// nothing beside the outputs is written, that every element is, that the bytes are always the same (for all thread
+// counts, in a second run, recorded and replayed), and that the launch is counted.
 void op_check_run(const op_check *check);
 
 // The relative L2 error; NaN when one side has a NaN where the other has none.

@@ -132,7 +132,7 @@ static bool pack(running *r, size_t at) {
   vc_error error;
   size_t bytes;
   void *memory;
-  p.dtype = t->dtype;
+  p.dtype = t->weight_dtype;
   if (failed(r, t->backend->pack_bytes(&p, &bytes, &error), "pack", &error)) return false;
   if (failed(r, t->backend->allocate(t->device, bytes, &memory, &error), "memory", &error)) return false;
   r->block[r->blocks].memory = memory;
@@ -147,6 +147,8 @@ static bool prepare(running *r) {
   vc_error error;
   memcpy(&r->op, r->check->op, op_size(r->check->kind));
   memcpy(&r->op, &t->dtype, sizeof t->dtype);
+  if (r->check->kind == VC_OP_LINEAR) r->op.linear.weight_dtype = t->weight_dtype;
+  if (r->check->kind == VC_OP_CONV) r->op.conv.weight_dtype = t->weight_dtype;
   int placed = r->blocks;
   for (int i = 0; i < r->buffers; i++) {
     const op_buffer *b = &r->buffer[i];

@@ -9,7 +9,7 @@ typedef struct op_target {
   char name[64];
   const vc_backend *backend;
   vc_device *device;
-  vc_dtype dtype;
+  vc_dtype dtype, weight_dtype;
   uint64_t (*dispatched)(const vc_device *device, vc_op_kind kind);  // NULL: the backend does not count
 } op_target;
 

@@ -30,8 +30,8 @@ static const char *const ops[] = {
     "layer_norm rows=6 c=100",
     "attention outer=2 inner=3 queries=9 keys=7 heads=2 head_dim=24",
     "attention outer=1 inner=2 queries=70 keys=70 heads=1 head_dim=16 causal",
-    "attention outer=2 inner=4 queries=3 keys=3 heads=2 head_dim=8 q_stride=576/48/192 k_stride=576/48/192 "
-    "v_stride=576/48/192 out_stride=192/16/64",
+    ("attention outer=2 inner=4 queries=3 keys=3 heads=2 head_dim=8 q_stride=576/48/192 k_stride=576/48/192 "
+     "v_stride=576/48/192 out_stride=192/16/64"),
     "attention outer=2 inner=3 queries=4 keys=5 heads=2 head_dim=8 k_stride=160/0/32 v_stride=160/0/32",
     "activation rows=5 c=33 activation=gelu",
     "activation rows=5 c=33 activation=geglu",
@@ -296,8 +296,8 @@ Test(bench, bytes_of_an_op) {
     vc_op_kind kind;
     vc_op_arguments arguments;
     parse(cases[i].text, &kind, &arguments);
-    cr_expect_eq(vc_op_bytes(kind, &arguments, VC_F32), 4 * cases[i].elements, "%s: %g", cases[i].text,
-                 vc_op_bytes(kind, &arguments, VC_F32));
+    cr_expect_eq(vc_op_bytes(kind, &arguments, &vc_backend_cpu, VC_F32), 4 * cases[i].elements, "%s: %g", cases[i].text,
+                 vc_op_bytes(kind, &arguments, &vc_backend_cpu, VC_F32));
   }
 }
 

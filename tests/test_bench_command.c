@@ -165,6 +165,14 @@ Test(bench_command, tables_for_people) {
   r = program_run("bench kernels --list --network vae-decoder");
   cr_expect_eq(r->exit_status, 0, "%s", r->err);
   cr_expect(strstr(r->out, "upsample=2"), "%s", r->out);
+  cJSON *listed = run_json("bench kernels --list --json --filter 'linear '");
+  const cJSON *op;
+  cr_expect_gt(sum(member(listed, "ops"), "in_step"), 0);
+  cJSON_ArrayForEach(op, member(listed, "ops")) {
+    cr_expect_eq(strncmp(member(op, "op")->valuestring, "linear rows=", 12), 0, "%s", member(op, "op")->valuestring);
+    cr_expect_gt(member(op, "flops")->valuedouble, 0);
+  }
+  cJSON_Delete(listed);
   r = program_run("bench step --runs 1 --network clip-text");
   cr_expect_eq(r->exit_status, 0, "%s", r->err);
   cr_expect(strstr(r->out, "gather") && !strstr(r->out, "level"), "%s", r->out);
@@ -237,7 +245,11 @@ static const char fixture[] =
     "{\"format\": \"videocomposer-bench/1\", \"date\": \"2001-02-03\", \"commit\": null, \"threads\": 4,"
     " \"machine\": {\"cpu\": \"Test <CPU>\", \"cores\": 4, \"memory_bytes\": 1, \"system\": \"Test OS\", \"kernel\": "
     "\"1\"},"
-    " \"load_before\": 0, \"load_after\": 0, \"embedded\": {"
+    " \"load_before\": 0, \"load_after\": 0,"
+    " \"torch_networks\": {\"threads\": 4, \"repeats\": 3, \"results\": [{\"network\": \"midas\", \"torch\": \"2.0\","
+    "  \"input\": [4, 3, 8, 16], \"ours\": {\"median\": 0.2}, \"theirs\": {\"median\": 0.3},"
+    "  \"ratio\": {\"median\": 1.5, \"least\": 1.25, \"most\": 1.75}}]},"
+    " \"embedded\": {"
     "  \"step\": {\"seconds\": 0.25, \"sum_seconds\": 0.25, \"flops\": 1e9, \"kinds\": {\"linear\": {\"seconds\": "
     "0.25}},"
     "   \"levels\": {\"16x16\": {\"seconds\": 0.25, \"flops\": 1e9, \"kinds\": {\"linear\": 0.25}}}},"
@@ -267,6 +279,8 @@ Test(bench_command, figures_are_rendered_from_results) {
                                       "| 288 | 100 MiB |",
                                       "| linear | 5 | 250 ms | 100.0 % | 10 | 0.0 | 50 % |",
                                       "add up to 97 % of the step",
+                                      "| midas | 4 x 3 x 8 x 16 | 200 ms | 300 ms | 1.50 | 1.25, 1.75 |",
+                                      "torch_networks.py --ours",
                                       "![roofline](results/a-roofline.svg)"};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
     cr_expect(holds("README.md", words[i]), "no '%s'", words[i]);

@@ -403,7 +403,7 @@ Test(verify, wrong_usage) {
 }
 
 Test(verify, a_backend_that_is_not_there_is_not_replaced) {
-  const char *argv[] = {"verify", "--backend", "cpu", "--dtype", "bf16", GOLDEN "time_embed.safetensors"};
+  const char *argv[] = {"verify", "--backend", "cpu", "--dtype", "f16", GOLDEN "time_embed.safetensors"};
   cr_expect_eq(run_command(6, argv, printed, sizeof printed), VC_EXIT_FAILED);
   cr_expect_str_empty(printed);
 }

@@ -167,10 +167,31 @@ static size_t place(const pack_case *t, int64_t rows, int64_t row, int64_t colum
   return (size_t)((row * t->columns + column) * taps + tap);
 }
 
-static void run_pack(const pack_case *t, vc_device *device) {
+// A parameter packed in bf16: blocks of columns, in them pairs along k, in these the columns; zeros fill up the rest.
+static void check_bf16(const pack_case *t, const vc_pack *p, const uint16_t *out, size_t bytes) {
+  int64_t taps = p->layout == VC_LAYOUT_CONV ? p->kernel[0] * p->kernel[1] * p->kernel[2] : 1, first = 0;
+  int64_t k_all = t->columns * taps, blocks = (p->rows + VC_CPU_BLOCK - 1) / VC_CPU_BLOCK;
+  cr_assert_eq(bytes, (size_t)(blocks * VC_CPU_BLOCK * (k_all + k_all % 2)) * sizeof *out, "%s", t->name);
+  uint16_t *want = calloc(bytes, 1);
+  for (int i = 0; i < t->stacked; first += t->parts[i++]) {
+    const vc_tensor *source = &p->source[i];
+    for (int64_t e = 0; e < t->parts[i] * k_all; e++) {
+      int64_t row = first + (t->transposed ? e % t->parts[i] : e / k_all);
+      int64_t k = t->transposed ? e / t->parts[i] : e % taps * t->columns + e / taps % t->columns;
+      float value;
+      vc_to_float(&value, (char *)source->data + (size_t)e * vc_dtype_size(source->dtype), source->dtype, 1);
+      want[((row / VC_CPU_BLOCK * ((k_all + 1) / 2) + k / 2) * VC_CPU_BLOCK + row % VC_CPU_BLOCK) * 2 + k % 2] =
+          vc_float_to_bfloat(value);
+    }
+  }
+  cr_expect(!memcmp(out, want, bytes), "%s: not what it should be in bf16", t->name);
+  free(want);
+}
+
+static void run_pack(const pack_case *t, vc_device *device, vc_dtype dtype) {
   int64_t taps = t->layout == VC_LAYOUT_CONV ? t->kernel[0] * t->kernel[1] * t->kernel[2] : 1, rows = 0, first = 0;
   vc_pack p = {.layout = t->layout,
-               .dtype = VC_F32,
+               .dtype = dtype,
                .stacked = t->stacked,
                .columns = t->columns,
                .kernel = {t->kernel[0], t->kernel[1], t->kernel[2]},
@@ -179,7 +200,7 @@ static void run_pack(const pack_case *t, vc_device *device) {
   char *files[VC_STACK_MAX] = {NULL};
   for (int i = 0; i < t->stacked; i++) {
     size_t count = (size_t)(t->parts[i] * t->columns * taps);
-    float *values = op_values((uint32_t)i, count, 1, 0);
+    float *values = op_values_fine((uint32_t)i, count, 1, 0);
     files[i] = malloc(count * size + 1);
     char *aligned = malloc(count * size + 1);
     vc_from_float(aligned, t->dtype, values, count);
@@ -193,12 +214,16 @@ static void run_pack(const pack_case *t, vc_device *device) {
   rows = p.rows;
   vc_error error = {{0}};
   cr_assert_eq(vc_backend_cpu.pack_bytes(&p, &bytes, &error), VC_OK, "%s: %s", t->name, error.message);
-  cr_assert_eq(bytes, (size_t)(rows * t->columns * taps) * sizeof(float), "%s", t->name);
+  // Of weights, a kernel of one channel stays as it is in fp32; so do vectors and rows.
+  bool bf16 = dtype == VC_BF16 && (t->layout == VC_LAYOUT_LINEAR || (t->layout == VC_LAYOUT_CONV && t->columns > 1));
+  if (!bf16) cr_assert_eq(bytes, (size_t)(rows * t->columns * taps) * sizeof(float), "%s", t->name);
   float *out = malloc(bytes + 4);
+  memset(out, 0xff, bytes);
   out[bytes / 4] = 123;
   cr_assert_eq(vc_backend_cpu.pack(device, &p, out, &error), VC_OK, "%s: %s", t->name, error.message);
   cr_expect_eq(out[bytes / 4], 123.0f, "%s: wrote behind the parameter", t->name);
-  for (int i = 0; i < t->stacked; first += t->parts[i++])
+  if (bf16) check_bf16(t, &p, (uint16_t *)(void *)out, bytes);
+  for (int i = 0; i < t->stacked && !bf16; first += t->parts[i++])
     for (int64_t e = 0; e < t->parts[i] * t->columns * taps; e++) {
       int64_t row = e / taps / t->columns, column = e / taps % t->columns;
       // A transposed source is [columns, rows]; the result is the same bytes.
@@ -212,20 +237,23 @@ static void run_pack(const pack_case *t, vc_device *device) {
 }
 
 Test(cpu_device, parameters_are_packed) {
-  static const char *const sets[] = {"generic", "avx2", "avx512"};
+  static const char *const sets[] = {"generic", "avx2", "avx512", "avx512_bf16"};
   vc_device *device;
   vc_error error;
   cr_assert_eq(vc_cpu_open(&device, 2, &error), VC_OK);
   for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
     if (!vc_cpu_use(device, sets[s])) continue;
-    for (size_t i = 0; i < sizeof pack_cases / sizeof *pack_cases; i++) run_pack(pack_cases + i, device);
+    for (size_t i = 0; i < sizeof pack_cases / sizeof *pack_cases; i++) {
+      run_pack(pack_cases + i, device, VC_F32);
+      run_pack(pack_cases + i, device, VC_BF16);
+    }
   }
   vc_backend_cpu.close(device);
 }
 
 // Every half, infinities and NaNs included, comes through both conversions alike.
 Test(cpu_device, halves_are_converted_exactly) {
-  static const char *const sets[] = {"generic", "avx2", "avx512"};
+  static const char *const sets[] = {"generic", "avx2", "avx512", "avx512_bf16"};
   enum { ALL = 1 << 16 };
   uint16_t *halves = malloc(ALL * sizeof *halves);
   float *out = malloc(ALL * sizeof *out);
@@ -244,6 +272,113 @@ Test(cpu_device, halves_are_converted_exactly) {
   vc_backend_cpu.close(device);
   free(out);
   free(halves);
+}
+
+Test(cpu_device, the_loops_are_those_that_were_asked_for) {
+  static const char *const sets[] = {"generic", "avx2", "avx512", "avx512_bf16"};
+  vc_device *device;
+  vc_error error;
+  cr_assert_eq(vc_cpu_open(&device, 1, &error), VC_OK);
+  for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+    if (!vc_cpu_use(device, sets[s])) continue;
+    cr_expect_str_eq(vc_cpu_loops(device)->name, sets[s]);
+    cr_expect_eq(vc_cpu_loops(device)->product_bf16 != NULL, !strcmp(sets[s], "avx512_bf16"), "%s", sets[s]);
+  }
+  cr_expect(!vc_cpu_use(device, "avx"));
+  vc_backend_cpu.close(device);
+}
+
+// An odd number of values along k is filled up to pairs. What the op before has left in a thread's memory, NaNs here,
+// must not show: neither through a linear layer nor through a convolution.
+Test(cpu_device, what_an_op_leaves_in_memory_does_not_show_in_the_next) {
+  enum { ROWS = 64, WIDE = 66, ODD = 33, OUT = 40 };
+  static const char *const sets[] = {"generic", "avx512_bf16"};
+  float *x = op_values(1, ROWS * WIDE, 1, 0), *weight = op_values(2, OUT * WIDE, 1, 0), out[ROWS * OUT];
+  float *bad = malloc(ROWS * WIDE * sizeof *bad);
+  for (int i = 0; i < ROWS * WIDE; i++) bad[i] = NAN;
+  vc_device *device;
+  vc_error error;
+  cr_assert_eq(vc_cpu_open(&device, 1, &error), VC_OK);
+  vc_linear linear = {.weight_dtype = VC_BF16, .rows = ROWS, .c_out = OUT, .out = out};
+  vc_conv conv = {.weight_dtype = VC_BF16,
+                  .n = 1,
+                  .f = 1,
+                  .h = 8,
+                  .w = 8,
+                  .c = {ODD},
+                  .upsample = 1,
+                  .groups = 1,
+                  .c_out = OUT,
+                  .f_out = 1,
+                  .h_out = 8,
+                  .w_out = 8,
+                  .kernel = {1, 1, 1},
+                  .stride = {1, 1, 1},
+                  .dilation = {1, 1, 1},
+                  .out = out};
+  for (int k = 0; k < 2; k++) {
+    vc_pack pack = {.layout = VC_LAYOUT_LINEAR, .dtype = VC_BF16, .stacked = 1, .rows = OUT, .columns = k ? ODD : WIDE};
+    pack.source[0] = (vc_tensor){.dtype = VC_F32, .rank = 2, .dim = {OUT, pack.columns}, .data = weight};
+    void **to = (void **)(uintptr_t)(k ? &conv.weight : &linear.weight);
+    size_t bytes;
+    cr_assert_eq(vc_backend_cpu.pack_bytes(&pack, &bytes, &error), VC_OK);
+    cr_assert_eq(vc_backend_cpu.allocate(device, bytes, to, &error), VC_OK);
+    cr_assert_eq(vc_backend_cpu.pack(device, &pack, *to, &error), VC_OK);
+  }
+  for (size_t s = 0; s < 2 * (sizeof sets / sizeof *sets); s++) {
+    bool of_conv = s % 2;
+    size_t wrong = 0;
+    if (!vc_cpu_use(device, sets[s / 2])) continue;
+    vc_linear first = linear, second = linear;
+    first.x[0] = bad, first.c[0] = first.x_stride = WIDE;
+    second.x[0] = conv.x[0] = x, second.c[0] = second.x_stride = ODD, second.weight = conv.weight;
+    cr_assert_eq(vc_backend_cpu.linear(device, &first, &error), VC_OK);
+    cr_assert(isnan(out[0]) && isnan(out[ROWS * OUT - 1]));
+    cr_assert_eq(of_conv ? vc_backend_cpu.conv(device, &conv, &error) : vc_backend_cpu.linear(device, &second, &error),
+                 VC_OK);
+    for (int i = 0; i < ROWS * OUT; i++) wrong += !isfinite(out[i]);
+    cr_expect_eq(wrong, 0, "%s, %s: %zu values are NaN", sets[s / 2], of_conv ? "conv" : "linear", wrong);
+  }
+  vc_backend_cpu.release(device, (void *)(uintptr_t)linear.weight);
+  vc_backend_cpu.release(device, (void *)(uintptr_t)conv.weight);
+  vc_backend_cpu.close(device);
+  free(bad);
+  free(weight);
+  free(x);
+}
+
+// To nearest, and to even where two are as near; a NaN stays one, and infinity is what the largest floats become. Where
+// there are instructions, subnormal numbers become zero.
+Test(cpu_device, floats_are_rounded_to_bf16) {
+  static const char *const sets[] = {"generic", "avx2", "avx512", "avx512_bf16"};
+  static const uint32_t rest[] = {0, 1, 0x7fff, 0x8000, 0x8001, 0xffff};
+  enum { EACH = sizeof rest / sizeof *rest, ALL = EACH << 16 };
+  float *values = malloc(ALL * sizeof *values);
+  uint16_t *out = malloc((ALL + 1) * sizeof *out);
+  for (uint32_t i = 0; i < ALL; i++) {
+    uint32_t bits = i / EACH << 16 | rest[i % EACH];
+    memcpy(values + i, &bits, sizeof bits);
+  }
+  vc_device *device;
+  vc_error error;
+  cr_assert_eq(vc_cpu_open(&device, 1, &error), VC_OK);
+  for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+    if (!vc_cpu_use(device, sets[s])) continue;
+    for (int64_t count = ALL; count > ALL - 40; count -= 13) {  // with all kinds of rests
+      out[count] = 0xbeef;
+      vc_cpu_loops(device)->round_bf16(out, values, count);
+      cr_assert_eq(out[count], 0xbeef, "%s: wrote behind %d values", sets[s], (int)count);
+      for (int64_t i = 0; i < count; i++) {
+        float got = vc_bfloat_to_float(out[i]), want = vc_bfloat_to_float(vc_float_to_bfloat(values[i]));
+        bool flushed = fpclassify(values[i]) == FP_SUBNORMAL && got == 0;
+        cr_assert(isnan(want) ? isnan(got) : flushed || !memcmp(&got, &want, 4), "%s: %a becomes %a", sets[s],
+                  (double)values[i], (double)got);
+      }
+    }
+  }
+  vc_backend_cpu.close(device);
+  free(values);
+  free(out);
 }
 
 static void expect_pack_refused(const vc_pack *p, vc_status status, const char *words) {

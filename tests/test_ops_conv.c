@@ -209,6 +209,27 @@ static double *expected(const vc_conv *op, const float *weight) {
   return want;
 }
 
+// The inputs and the weight rounded to bf16, in copies. A kernel of one channel is not in it.
+static double *expected_in_bf16(const vc_conv *op, const float *weight) {
+  int64_t c = op->c[0] + op->c[1], pixels = op->n * op->f * op->h * op->w;
+  int64_t weights = op->c_out * c * op->kernel[0] * op->kernel[1] * op->kernel[2];
+  if (op->groups > 1 || c == 1) return expected(op, weight);
+  vc_conv copy = *op;
+  float *x[2], *w = malloc((size_t)weights * sizeof *w);
+  for (int64_t i = 0; i < weights; i++) w[i] = vc_bfloat_to_float(vc_float_to_bfloat(weight[i]));
+  for (int k = 0; k < 2; k++) {
+    x[k] = malloc((size_t)(pixels * op->c[k]) * sizeof *x[k] + 1);
+    for (int64_t i = 0; i < pixels * op->c[k]; i++)
+      x[k][i] = vc_bfloat_to_float(vc_float_to_bfloat(((const float *)op->x[k])[i]));
+    copy.x[k] = x[k];
+  }
+  double *want = expected(&copy, w);
+  free(x[0]);
+  free(x[1]);
+  free(w);
+  return want;
+}
+
 static int64_t size_out(const conv_case *t, int axis, int64_t size, int64_t stride, int64_t dilation) {
   return (size + t->pad[axis] + t->after[axis] - dilation * (t->kernel[axis] - 1) - 1) / stride + 1;
 }
@@ -235,12 +256,14 @@ static vc_conv op_of(const conv_case *t) {
   return op;
 }
 
-static void run(const conv_case *t) {
+// `fine`: of values that take all the bits of F32.
+static void run(const conv_case *t, bool fine) {
+  float *(*values)(uint32_t, size_t, float, float) = fine ? op_values_fine : op_values;
   vc_conv op = op_of(t);
   int64_t pixels = op.n * op.f * op.h * op.w, count = op.n * op.f_out * op.h_out * op.w_out * op.c_out;
   int64_t c = t->depthwise ? 1 : t->c0 + t->c1, taps = op.kernel[0] * op.kernel[1] * op.kernel[2];
-  float *x0 = op_values(1, (size_t)(pixels * t->c0), 1, 0), *x1 = op_values(2, (size_t)(pixels * t->c1), 1, 0);
-  float *weight = op_values(3, (size_t)(t->c_out * c * taps), 1, 0), *bias = op_values(4, (size_t)t->c_out, 1, 0);
+  float *x0 = values(1, (size_t)(pixels * t->c0), 1, 0), *x1 = values(2, (size_t)(pixels * t->c1), 1, 0);
+  float *weight = values(3, (size_t)(t->c_out * c * taps), 1, 0), *bias = op_values(4, (size_t)t->c_out, 1, 0);
   float *residual = op_values(5, (size_t)count, 1, 0), *addend = op_values(6, (size_t)(t->n * t->c_out), 1, 0);
   void *packed = op_packed(weight, t->c_out, c, op.kernel);
   if (t->poison) x0[pixels / 2 * t->c0 + t->c0 / 2] = NAN;
@@ -252,7 +275,7 @@ static void run(const conv_case *t) {
                               .rows_per_addend = op.f_out * op.h_out * op.w_out,
                               .activation = t->activation,
                               .residual = t->residual ? residual : NULL};
-  double *want = expected(&op, weight);
+  double *want = expected(&op, weight), *want_bf16 = fine ? expected_in_bf16(&op, weight) : NULL;
   // Outside the input stand zeros, not the absence of a tap: a NaN reaches the pixels around it and no others.
   op_check_run(&(op_check){.name = t->name,
                            .kind = VC_OP_CONV,
@@ -260,7 +283,10 @@ static void run(const conv_case *t) {
                            .out_at = offsetof(vc_conv, out),
                            .want = want,
                            .count = (size_t)count,
+                           .f32_only = fine,
+                           .want_bf16 = want_bf16,
                            .tolerance = 1e-6});
+  free(want_bf16);
   free(want);
   free(packed);
   free(addend);
@@ -272,7 +298,18 @@ static void run(const conv_case *t) {
 }
 
 Test(ops_conv, match_a_plain_loop) {
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) run(cases + i);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) run(cases + i, false);
+}
+
+Test(ops_conv, inputs_are_rounded_where_the_weight_is) {
+  static const conv_case fine[] = {
+      {"fine 3x3", 1, 2, 7, 5, 9, 0, 11, {1, 3, 3}, .pad = {0, 1, 1}, .after = {0, 1, 1}, .residual = true},
+      {"fine 3x3, two inputs", 1, 2, 6, 6, 101, 57, 24, {1, 3, 3}, .pad = {0, 1, 1}, .after = {0, 1, 1}},
+      {"fine 3x1x1", 2, 5, 3, 4, 33, 0, 12, {3, 1, 1}, .pad = {1, 0, 0}, .after = {1, 0, 0}, .bias = true},
+      {"fine 3x3, one channel", 1, 2, 7, 5, 1, 0, 11, {1, 3, 3}, .pad = {0, 1, 1}, .after = {0, 1, 1}},
+      {"fine depthwise", 1, 3, 7, 7, 10, 0, 10, {1, 3, 3}, {1, 2, 2}, .depthwise = true, .bias = true},
+  };
+  for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) run(fine + i, true);
 }
 
 Test(ops_conv, wrong_arguments_are_refused) {
@@ -280,6 +317,8 @@ Test(ops_conv, wrong_arguments_are_refused) {
   vc_conv op = good;
   op.dtype = VC_BF16;
   op_check_refused(VC_OP_CONV, &op, VC_UNSUPPORTED, "BF16");
+  op = good, op.weight_dtype = VC_F16;
+  op_check_refused(VC_OP_CONV, &op, VC_UNSUPPORTED, "weights in F32 and BF16, not in F16");
   op = good, op.w = 0;
   op_check_refused(VC_OP_CONV, &op, VC_INVALID, "not positive");
   op = good, op.stride[1] = 0;

@@ -35,7 +35,7 @@ Test(ops_elementwise, activations_match_double) {
 Test(ops_elementwise, every_activation_is_accurate_by_itself) {
   enum { COUNT = 40000 };
   static const double allowed[] = {[VC_ACT_SILU] = 3e-7, [VC_ACT_GELU] = 4e-6, [VC_ACT_SIGMOID] = 3e-7};
-  static const char *const sets[] = {"generic", "avx2", "avx512"};
+  static const char *const sets[] = {"generic", "avx2", "avx512", "avx512_bf16"};
   static const vc_activation activations[] = {VC_ACT_SILU, VC_ACT_GELU, VC_ACT_SIGMOID};
   float *x = malloc(COUNT * sizeof *x), *out = malloc(COUNT * sizeof *out);
   for (int i = 0; i < COUNT; i++) x[i] = (float)(i - COUNT / 2) * (200.0f / COUNT);

@@ -114,13 +114,38 @@ static double *expected(const vc_linear *op, const float *weight) {
   return want;
 }
 
-static void run(const linear_case *t) {
+static float rounded(float value) {
+  return vc_bfloat_to_float(vc_float_to_bfloat(value));
+}
+
+// The inputs and the weight rounded to bf16, in copies.
+static double *expected_in_bf16(const vc_linear *op, const float *weight) {
+  int64_t outs = op->epilogue.activation == VC_ACT_GEGLU ? 2 * op->c_out : op->c_out, c = op->c[0] + op->c[1];
+  vc_linear copy = *op;
+  float *x[2], *w = malloc((size_t)(outs * c) * sizeof *w);
+  for (int64_t i = 0; i < outs * c; i++) w[i] = rounded(weight[i]);
+  for (int k = 0; k < 2; k++) {
+    int64_t count = k ? op->rows * op->c[1] : (op->rows - 1) * op->x_stride + op->c[0];
+    x[k] = malloc((size_t)count * sizeof *x[k] + 1);
+    for (int64_t i = 0; i < count; i++) x[k][i] = rounded(((const float *)op->x[k])[i]);
+    copy.x[k] = x[k];
+  }
+  double *want = expected(&copy, w);
+  free(x[0]);
+  free(x[1]);
+  free(w);
+  return want;
+}
+
+// `fine`: of values that take all the bits of F32.
+static void run(const linear_case *t, bool fine) {
+  float *(*values)(uint32_t, size_t, float, float) = fine ? op_values_fine : op_values;
   int64_t stride = t->x_stride ? t->x_stride : t->c0, c = t->c0 + t->c1;
   int64_t outs = t->activation == VC_ACT_GEGLU ? 2 * t->c_out : t->c_out;
   int64_t videos = t->rows_per_addend ? (t->rows + t->rows_per_addend - 1) / t->rows_per_addend : 0;
   const int32_t step = STEP;
-  float *x0 = op_values(1, (size_t)(t->rows * stride), 1, 0), *x1 = op_values(2, (size_t)(t->rows * t->c1), 1, 0);
-  float *weight = op_values(3, (size_t)(outs * c), 1, 0), *bias = op_values(4, (size_t)outs, 1, 0);
+  float *x0 = values(1, (size_t)(t->rows * stride), 1, 0), *x1 = values(2, (size_t)(t->rows * t->c1), 1, 0);
+  float *weight = values(3, (size_t)(outs * c), 1, 0), *bias = op_values(4, (size_t)outs, 1, 0);
   float *residual = op_values(5, (size_t)(t->rows * t->c_out), 1, 0);
   float *addend = op_values(6, (size_t)(STEP * t->addend_step + videos * t->c_out), 1, 0);
   void *packed = op_packed(weight, outs, c, NULL);
@@ -139,14 +164,17 @@ static void run(const linear_case *t) {
                               .step = t->addend_step ? &step : NULL,
                               .activation = t->activation,
                               .residual = t->residual ? residual : NULL};
-  double *want = expected(&op, weight);
+  double *want = expected(&op, weight), *want_bf16 = fine ? expected_in_bf16(&op, weight) : NULL;
   op_check_run(&(op_check){.name = t->name,
                            .kind = VC_OP_LINEAR,
                            .op = &op,
                            .out_at = offsetof(vc_linear, out),
                            .want = want,
                            .count = (size_t)(t->rows * t->c_out),
+                           .f32_only = fine,
+                           .want_bf16 = want_bf16,
                            .tolerance = 1e-6});
+  free(want_bf16);
   free(want);
   free(packed);
   free(addend);
@@ -158,7 +186,16 @@ static void run(const linear_case *t) {
 }
 
 Test(ops_linear, match_a_plain_loop) {
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) run(cases + i);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) run(cases + i, false);
+}
+
+Test(ops_linear, inputs_are_rounded_where_the_weight_is) {
+  static const linear_case fine[] = {
+      {.name = "fine", .rows = 70, .c0 = 45, .c_out = 130, .bias = true},
+      {.name = "fine, two inputs", .rows = 270, .c0 = 997, .c1 = 301, .c_out = 37, .residual = true},
+      {.name = "fine, GEGLU", .rows = 33, .c0 = 40, .x_stride = 41, .c_out = 51, .activation = VC_ACT_GEGLU},
+  };
+  for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) run(fine + i, true);
 }
 
 // The planner may give the residual's memory to the output.
@@ -190,6 +227,8 @@ Test(ops_linear, wrong_arguments_are_refused) {
   vc_linear op = good;
   op.dtype = VC_F16;
   op_check_refused(VC_OP_LINEAR, &op, VC_UNSUPPORTED, "F16");
+  op = good, op.weight_dtype = VC_F16;
+  op_check_refused(VC_OP_LINEAR, &op, VC_UNSUPPORTED, "weights in F32 and BF16, not in F16");
   op = good, op.rows = 0;
   op_check_refused(VC_OP_LINEAR, &op, VC_INVALID, "0 rows");
   op = good, op.c_out = -1;

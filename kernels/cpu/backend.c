@@ -31,10 +31,16 @@ static void describe(const vc_device *device, char *text, size_t size) {
                  version->major, version->minor, version->patch);
 }
 
+static vc_dtype activations(vc_dtype dtype) {
+  return dtype == VC_BF16 ? VC_F32 : dtype;
+}
+
 // The inner loops for one instruction set, and then again those that the device had.
 static vc_status run_variant(vc_device *device, vc_op_kind kind, const char *variant, const void *arguments, int times,
                              vc_error *error) {
   const char *chosen = vc_cpu_loops(device)->name;
+  if (!strcmp(variant, "avx512_bf16") && vc_op_weight_dtype(kind, arguments) != VC_BF16)
+    return vc_fail(error, VC_UNSUPPORTED, "%s is avx512 where no weight is in bf16", variant);
   if (!vc_cpu_use(device, variant)) return vc_fail(error, VC_UNSUPPORTED, "no %s on this machine", variant);
   vc_status status = VC_OK;
   for (int i = 0; i < times && !status; i++) status = vc_op_run(&vc_backend_cpu, device, kind, arguments, error);
@@ -42,7 +48,7 @@ static vc_status run_variant(vc_device *device, vc_op_kind kind, const char *var
   return status;
 }
 
-static const char *const variants[] = {"avx512", "avx2", "generic", NULL};
+static const char *const variants[] = {"avx512_bf16", "avx512", "avx2", "generic", NULL};
 
 static vc_status prepare_kind(vc_op_kind kind, const void *op, size_t *workspace, vc_error *error) {
   switch (kind) {
@@ -90,10 +96,13 @@ static vc_status prepare(vc_device *device, vc_op_kind kind, const void *argumen
   *workspace = 0;
   vc_status status = VC_OK;
   if ((unsigned)kind < VC_OP_COUNT) {
-    vc_dtype dtype;
-    memcpy(&dtype, arguments, sizeof dtype);  // the first member of every op
+    vc_dtype dtype = vc_op_dtype(arguments), weight = vc_op_weight_dtype(kind, arguments);
     if (dtype != VC_F32)
-      status = vc_fail(error, VC_UNSUPPORTED, "the cpu backend computes in F32, not in %s", vc_dtype_name(dtype));
+      status =
+          vc_fail(error, VC_UNSUPPORTED, "the cpu backend has activations in F32, not in %s", vc_dtype_name(dtype));
+    else if (weight != VC_F32 && weight != VC_BF16)
+      status = vc_fail(error, VC_UNSUPPORTED, "the cpu backend has weights in F32 and BF16, not in %s",
+                       vc_dtype_name(weight));
   }
   if (status == VC_OK) status = prepare_kind(kind, arguments, workspace, error);
   return status == VC_OK ? VC_OK : vc_fail_in(error, status, "op %s", vc_op_name(kind));
@@ -110,6 +119,7 @@ const vc_backend vc_backend_cpu = {
     .describe = describe,
     .variants = variants,
     .run_variant = run_variant,
+    .activations = activations,
     .pack_bytes = vc_cpu_pack_bytes,
     .pack = vc_cpu_pack,
     .prepare = prepare,

@@ -28,7 +28,8 @@ const vc_cpu_vector *vc_cpu_loops(const vc_device *device);
 // Threads that work, the caller's included.
 int vc_cpu_threads(const vc_device *device);
 
-// The loops for "generic", "avx2" or "avx512" from now on; false when the machine or the build does not have them.
+// The loops for "generic", "avx2", "avx512" or "avx512_bf16" from now on; false when the machine or the build does not
+// have them.
 bool vc_cpu_use(vc_device *device, const char *name);
 
 // c [m, n] = a [m, k] b [k, n], or added to c; row-major with the given row strides. One thread.
@@ -53,6 +54,34 @@ typedef struct vc_cpu_part {
 
 vc_cpu_part vc_cpu_part_of(const vc_cpu_tiling *tiling, int64_t item);
 
+// Values of k in a slab of inputs: 960 KB at 256 rows in fp32, half of it in bf16. Every slab but the last has as many
+// as vc_cpu_slab_k says, an even number where there are several.
+enum { VC_CPU_SLAB_K = 960 };
+int64_t vc_cpu_slab_k(int64_t k);
+
+// What a thread holds of a product in bf16. Products have the columns of whole blocks of the weight until they are
+// settled; x and weight are for machines without instructions.
+typedef struct vc_cpu_bf16 {
+  float product[VC_CPU_TILE_ROWS * (VC_CPU_TILE_COLUMNS + VC_CPU_BLOCK)];
+  float gate[VC_CPU_TILE_ROWS * (VC_CPU_TILE_COLUMNS + VC_CPU_BLOCK)];
+  _Alignas(64) uint16_t slab[VC_CPU_TILE_ROWS * VC_CPU_SLAB_K];  // [m, k1 - k0], a zero behind an odd last row
+  float x[VC_CPU_TILE_ROWS * VC_CPU_SLAB_K];
+  float weight[VC_CPU_SLAB_K * (VC_CPU_TILE_COLUMNS + VC_CPU_BLOCK)];
+} vc_cpu_bf16;
+
+// Which part of a product the slab at hand is.
+typedef struct vc_cpu_slab {
+  const uint16_t *weight;  // packed, of k_all rows
+  int64_t m, k0, k1, k_all;
+} vc_cpu_slab;
+
+// product = slab times columns column .. column + n of rows k0 .. k1 of the weight; added to it when k0 > 0.
+vc_status vc_cpu_product_bf16(const vc_cpu_vector *loops, vc_cpu_bf16 *memory, const vc_cpu_slab *slab, int64_t column,
+                              int64_t n, float *product);
+
+// Drops the columns that were not asked for: the product is then a dense [m, n].
+void vc_cpu_settle_bf16(float *product, int64_t m, int64_t column, int64_t n);
+
 // Applies the epilogue to the product of a tile (dense [m, n]; for GEGLU the gate has the same shape) and stores it in
 // out [.., c_out].
 void vc_cpu_epilogue(const vc_cpu_vector *loops, const vc_epilogue *epilogue, const vc_cpu_part *part, int64_t c_out,
@@ -63,6 +92,15 @@ vc_status vc_cpu_failed(vc_status status, vc_op_kind kind, vc_error *error);
 
 vc_status vc_cpu_pack_bytes(const vc_pack *pack, size_t *bytes, vc_error *error);
 vc_status vc_cpu_pack(vc_device *device, const vc_pack *pack, void *to, vc_error *error);
+
+// Values of a source from number `first` on, as fp32.
+void vc_cpu_convert(const vc_cpu_vector *loops, float *to, const vc_tensor *source, int64_t first, int64_t count);
+
+// Whether a parameter is kept in bf16: weights of linear layers and of convolutions over more than one channel, when
+// the dtype asked for is BF16. Then the bytes that it takes, and the packing itself.
+bool vc_cpu_packs_bf16(const vc_pack *pack);
+size_t vc_cpu_bf16_bytes(const vc_pack *pack);
+vc_status vc_cpu_pack_bf16(vc_device *device, const vc_pack *pack, const int64_t counts[VC_STACK_MAX], void *to);
 
 vc_status vc_cpu_linear_prepare(const vc_linear *op, size_t *workspace, vc_error *error);
 vc_status vc_cpu_conv_prepare(const vc_conv *op, size_t *workspace, vc_error *error);

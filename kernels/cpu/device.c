@@ -8,6 +8,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
+
 #include "kernels/cpu/cpu.h"
 
 enum {
@@ -152,6 +156,14 @@ int vc_cpu_threads(const vc_device *device) {
   return device->threads;
 }
 
+#if defined(__x86_64__) || defined(__i386__)
+// Not every compiler that builds this knows the name, so the processor is asked: leaf 7.1, EAX, bit 5.
+static bool has_bf16(void) {
+  unsigned a = 0, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
+}
+#endif
+
 bool vc_cpu_use(vc_device *device, const char *name) {
   const vc_cpu_vector *loops = NULL;
   if (!strcmp(name, "generic")) loops = vc_cpu_vector_generic;
@@ -160,9 +172,10 @@ bool vc_cpu_use(vc_device *device, const char *name) {
   // Zen 2 and Haswell have all of the first, Skylake-X and Zen 4 all of the second; F16C comes with AVX2.
   if (!strcmp(name, "avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
     loops = vc_cpu_vector_avx2;
-  if (!strcmp(name, "avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
-    loops = vc_cpu_vector_avx512;
+  bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+  if (!strcmp(name, "avx512") && avx512) loops = vc_cpu_vector_avx512;
+  if (!strcmp(name, "avx512_bf16") && avx512 && has_bf16()) loops = vc_cpu_vector_avx512_bf16;
 #endif
   if (!loops) return false;
   device->loops = loops;
@@ -207,7 +220,8 @@ vc_status vc_cpu_open(vc_device **out, int threads, vc_error *error) {
   device->threads = threads;
   device->workers = calloc((size_t)threads, sizeof *device->workers);
   device->scratch = aligned_alloc(VC_CPU_ALIGNMENT, (size_t)threads * VC_CPU_SCRATCH);
-  if (!vc_cpu_use(device, "avx512") && !vc_cpu_use(device, "avx2")) vc_cpu_use(device, "generic");
+  if (!vc_cpu_use(device, "avx512_bf16") && !vc_cpu_use(device, "avx512") && !vc_cpu_use(device, "avx2"))
+    vc_cpu_use(device, "generic");
   vc_status status = VC_OK;
   if (!device->workers || !device->scratch)
     status = vc_fail(error, VC_NO_MEMORY, "no memory for the work space of %d threads", threads);

@@ -75,10 +75,13 @@ static vc_status sum_work(void *context, int64_t item, void *scratch) {
   for (int i = 0; i < op->inputs; i++)
     x[i] = (const float *)op->x[i] + (op->one_frame[i] ? frame / op->f : frame) * op->rows + from;
   float *out = (float *)op->out + frame * op->rows + from;
-  for (int64_t k = 0; k < count; k++) {
-    float sum = op->scale[0] * x[0][k];
-    for (int i = 1; i < op->inputs; i++) sum += op->scale[i] * x[i][k];
-    out[k] = sum;
+  for (int64_t k = 0; k < count; k += SHIFT) {  // out may be an input: a block is complete before it is stored
+    int64_t n = count - k < SHIFT ? count - k : SHIFT;
+    float sum[SHIFT];
+    for (int64_t l = 0; l < n; l++) sum[l] = op->scale[0] * x[0][k + l];
+    for (int i = 1; i < op->inputs; i++)
+      for (int64_t l = 0; l < n; l++) sum[l] += op->scale[i] * x[i][k + l];
+    memcpy(out + k, sum, (size_t)n * sizeof *sum);
   }
   return VC_OK;
 }
@@ -102,11 +105,17 @@ static vc_status copy_work(void *context, int64_t item, void *scratch) {
   (void)scratch;
   const job *j = context;
   const vc_copy *op = j->op;
-  for (int64_t i = item * j->step; i < end_of(j, item); i++) {
-    int64_t outer = i / op->rows, row = i % op->rows;
-    memcpy((float *)op->out + outer * op->out_stride_outer + row * op->out_stride_row,
-           (const float *)op->x + outer % op->x_outer * op->x_stride_outer + row * op->x_stride_row,
-           (size_t)op->c * sizeof(float));
+  for (int64_t i = item * j->step, end = end_of(j, item), to; i < end; i = to) {
+    int64_t outer = i / op->rows, row = i % op->rows, rows = op->rows - row;
+    if (rows > end - i) rows = end - i;
+    to = i + rows;
+    float *out = (float *)op->out + outer * op->out_stride_outer + row * op->out_stride_row;
+    const float *x = (const float *)op->x + outer % op->x_outer * op->x_stride_outer + row * op->x_stride_row;
+    if (op->c == 1)  // maps that are joined: a call a value would be most of the time
+      for (int64_t r = 0; r < rows; r++) out[r * op->out_stride_row] = x[r * op->x_stride_row];
+    else
+      for (int64_t r = 0; r < rows; r++)
+        memcpy(out + r * op->out_stride_row, x + r * op->x_stride_row, (size_t)op->c * sizeof(float));
   }
   return VC_OK;
 }

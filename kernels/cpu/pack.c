@@ -2,7 +2,7 @@
 //   VECTOR, ROWS   as they are
 //   LINEAR         [columns, rows], the transpose of what a file holds (and what a transposed source is already)
 //   CONV           [taps, c, c_out], from [c_out, c, taps] or, transposed, from [c, c_out, taps]
-// None depends on how many rows the op will have.
+// Weights in bf16 are another matter: pack_bf16.c. None depends on how many rows the op will have.
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"
@@ -29,7 +29,7 @@ typedef struct job {
   float *to;
 } job;
 
-static void convert(const vc_cpu_vector *loops, float *to, const vc_tensor *source, int64_t first, int64_t count) {
+void vc_cpu_convert(const vc_cpu_vector *loops, float *to, const vc_tensor *source, int64_t first, int64_t count) {
   const char *from = (const char *)source->data + (size_t)first * vc_dtype_size(source->dtype);
   if (source->dtype == VC_F16)
     loops->half_to_float(to, from, count);
@@ -41,7 +41,7 @@ static vc_status plain_work(void *context, int64_t item, void *scratch) {
   (void)scratch;
   const job *j = context;
   int64_t from = item * CHUNK, count = j->outer - from < CHUNK ? j->outer - from : CHUNK;
-  convert(j->loops, j->to + from, j->source, from, count);
+  vc_cpu_convert(j->loops, j->to + from, j->source, from, count);
   return VC_OK;
 }
 
@@ -52,7 +52,7 @@ static vc_status transpose_work(void *context, int64_t item, void *scratch) {
   int64_t channels = j->c - c0 < j->c_step ? j->c - c0 : j->c_step, line = channels * j->taps;
   float *block = scratch, *turned = block + BLOCK_OUT * BLOCK_IN;  // [outs, line], [line, outs]
   for (int64_t o = 0; o < outs; o++)
-    convert(j->loops, block + o * line, j->source, ((out0 + o) * j->c + c0) * j->taps, line);
+    vc_cpu_convert(j->loops, block + o * line, j->source, ((out0 + o) * j->c + c0) * j->taps, line);
   j->loops->transpose(turned, outs, block, outs, line, line, 1);
   for (int64_t tap = 0; tap < j->taps; tap++)
     for (int64_t i = 0; i < channels; i++)
@@ -67,7 +67,7 @@ static vc_status spread_work(void *context, int64_t item, void *scratch) {
   for (int64_t c0 = 0; c0 < j->columns; c0 += j->c_step) {
     int64_t channels = j->columns - c0 < j->c_step ? j->columns - c0 : j->c_step;
     float *block = scratch, *to = j->to + item * j->columns + c0;
-    convert(j->loops, block, j->source, (item * j->columns + c0) * j->taps, channels * j->taps);
+    vc_cpu_convert(j->loops, block, j->source, (item * j->columns + c0) * j->taps, channels * j->taps);
     for (int64_t tap = 0; tap < j->taps; tap++, to += j->c * j->columns)
       for (int64_t i = 0; i < channels; i++) to[i] = block[i * j->taps + tap];
   }
@@ -76,11 +76,14 @@ static vc_status spread_work(void *context, int64_t item, void *scratch) {
 
 vc_status vc_cpu_pack_bytes(const vc_pack *p, size_t *bytes, vc_error *error) {
   *bytes = 0;
-  if (p->dtype != VC_F32)
-    return vc_fail(error, VC_UNSUPPORTED, "the cpu backend packs for F32, not for %s", vc_dtype_name(p->dtype));
+  if (p->dtype != VC_F32 && p->dtype != VC_BF16)
+    return vc_fail(error, VC_UNSUPPORTED, "the cpu backend packs for F32 and BF16, not for %s",
+                   vc_dtype_name(p->dtype));
   vc_status status = vc_op_check_pack(p, error);
-  if (!status) *bytes = (size_t)(p->rows * p->columns * vc_pack_taps(p)) * sizeof(float);
-  return status;
+  if (status) return status;
+  *bytes =
+      vc_cpu_packs_bf16(p) ? vc_cpu_bf16_bytes(p) : (size_t)(p->rows * p->columns * vc_pack_taps(p)) * sizeof(float);
+  return VC_OK;
 }
 
 vc_status vc_cpu_pack(vc_device *device, const vc_pack *p, void *to, vc_error *error) {
@@ -88,6 +91,7 @@ vc_status vc_cpu_pack(vc_device *device, const vc_pack *p, void *to, vc_error *e
   int64_t counts[VC_STACK_MAX], done = 0;
   vc_status status = vc_cpu_pack_bytes(p, &bytes, error);
   if (status == VC_OK) status = vc_op_check_sources(p, counts, error);
+  if (status == VC_OK && vc_cpu_packs_bf16(p)) return vc_cpu_pack_bf16(device, p, counts, to);
   bool spread = p->layout == VC_LAYOUT_CONV && p->transposed;
   bool turn = !spread && (p->layout == VC_LAYOUT_CONV || (p->layout == VC_LAYOUT_LINEAR && !p->transposed));
   for (int i = 0; i < p->stacked && status == VC_OK; i++) {

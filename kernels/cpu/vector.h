@@ -4,6 +4,8 @@
 
 #include "kernels/ops.h"
 
+enum { VC_CPU_BLOCK = 32 };  // columns of a weight in bf16 that lie together
+
 typedef struct vc_cpu_vector {
   const char *name;
 
@@ -40,11 +42,21 @@ typedef struct vc_cpu_vector {
 
   // `count` halves at any alignment to float
   void (*half_to_float)(float *out, const void *in, int64_t count);
+
+  // bf16: float to it, rounded to nearest even; from it; and `count` pairs of it taken apart.
+  void (*round_bf16)(uint16_t *out, const float *x, int64_t count);
+  void (*widen_bf16)(float *out, const uint16_t *x, int64_t count);
+  void (*split_pairs)(float *first, float *second, const uint16_t *pairs, int64_t count);
+  // c[i][j] (+)= sum over p < pairs, s < 2 of a[i][2 p + s] * b[j / BLOCK][p][j % BLOCK][s], ldb the values from one
+  // block of columns to the next; i < m, j < n, n a multiple of BLOCK. NULL where there are no instructions for it.
+  void (*product_bf16)(int64_t m, int64_t n, int64_t pairs, const uint16_t *a, int64_t lda, const uint16_t *b,
+                       int64_t ldb, float *c, int64_t ldc, bool accumulate);
 } vc_cpu_vector;
 
 // NULL where the compiler was not asked for the instruction set.
 extern const vc_cpu_vector *const vc_cpu_vector_generic;
 extern const vc_cpu_vector *const vc_cpu_vector_avx2;
 extern const vc_cpu_vector *const vc_cpu_vector_avx512;
+extern const vc_cpu_vector *const vc_cpu_vector_avx512_bf16;
 
 #endif

@@ -1,7 +1,9 @@
-// The body of vector_generic.c, vector_avx2.c and vector_avx512.c, which define TABLE, NAME and LANES (floats in a
-// register) and are compiled with the flags of their instruction set. Plain loops that the compiler vectorises, except
-// for the product, whose accumulators have to stay in registers: that one is written with vector types.
+// The body of vector_generic.c, vector_avx2.c and the others, which define TABLE, NAME and LANES (floats in a register;
+// ROUND_BF16 and PRODUCT_BF16 where there are instructions for them) and are compiled with the flags of their
+// instruction set. Plain loops that the compiler vectorises, except for the product, whose accumulators have to stay in
+// registers: that one is written with vector types.
 #include <stddef.h>
+#include <string.h>
 
 #include "kernels/cpu/math.h"
 #include "kernels/cpu/vector.h"
@@ -237,6 +239,37 @@ static void half_to_float(float *out, const void *in, int64_t count) {
 }
 #endif
 
+// Bit patterns: half of the last place that stays, less one where the rest is to win at a tie. A NaN stays one.
+#ifndef ROUND_BF16
+#define ROUND_BF16 round_bf16
+#define PRODUCT_BF16 NULL
+static void round_bf16(uint16_t *out, const float *x, int64_t count) {
+  INDEPENDENT for (int64_t i = 0; i < count; i++) {
+    uint32_t bits, rounded;
+    memcpy(&bits, x + i, sizeof bits);
+    rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    out[i] = (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? bits >> 16 | 0x40 : rounded);
+  }
+}
+#endif
+
+static void widen_bf16(float *out, const uint16_t *x, int64_t count) {
+  INDEPENDENT for (int64_t i = 0; i < count; i++) {
+    uint32_t bits = (uint32_t)x[i] << 16;
+    memcpy(out + i, &bits, sizeof bits);
+  }
+}
+
+static void split_pairs(float *first, float *second, const uint16_t *pairs, int64_t count) {
+  INDEPENDENT for (int64_t i = 0; i < count; i++) {
+    uint32_t pair;
+    memcpy(&pair, pairs + 2 * i, sizeof pair);
+    uint32_t low = pair << 16, high = pair & 0xffff0000;
+    memcpy(first + i, &low, sizeof low);
+    memcpy(second + i, &high, sizeof high);
+  }
+}
+
 static const vc_cpu_vector table = {
     .name = NAME,
     .activate = activate,
@@ -250,6 +283,10 @@ static const vc_cpu_vector table = {
     .scale = scale_values,
     .depthwise = depthwise,
     .half_to_float = half_to_float,
+    .round_bf16 = ROUND_BF16,
+    .widen_bf16 = widen_bf16,
+    .split_pairs = split_pairs,
+    .product_bf16 = PRODUCT_BF16,
 };
 
 const vc_cpu_vector *const TABLE = &table;

@@ -131,11 +131,13 @@ static vc_status prepare(vc_device *d, vc_op_kind kind, const void *arguments, s
   *workspace = 0;
   vc_status status = VC_OK;
   if ((unsigned)kind < VC_OP_COUNT) {
-    vc_dtype dtype;
-    memcpy(&dtype, arguments, sizeof dtype);  // the first member of every op
+    vc_dtype dtype = vc_op_dtype(arguments), weight = vc_op_weight_dtype(kind, arguments);
     if (dtype != VC_F32 && dtype != VC_F16 && dtype != VC_BF16)
       status = vc_fail(error, VC_UNSUPPORTED, "the cuda backend computes in F32, F16 and BF16, not in %s",
                        vc_dtype_name(dtype));
+    else if (weight != dtype)
+      status = vc_fail(error, VC_UNSUPPORTED, "the cuda backend has no weights in %s for activations in %s",
+                       vc_dtype_name(weight), vc_dtype_name(dtype));
   }
   if (status == VC_OK) status = prepare_kind(d, kind, arguments, workspace, error);
   return status == VC_OK ? VC_OK : vc_fail_in(error, status, "op %s", vc_op_name(kind));
