@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Measures this machine and writes bench/results/DATE-MACHINE.json, from which render.py makes README's figures.
 
-    collect.py                      everything: some ten minutes on a quiet machine with two cores
+    collect.py                      everything: some fifteen minutes on a quiet machine with two cores
     collect.py --quick              the embedded model only: under a minute
     collect.py --torch-python PATH  the Python that has PyTorch (default: this one); without PyTorch its part is left out
 
 What runs, in this order: of the embedded model a step, its ops one by one, whole jobs; of the released architecture, with
-made-up weights, a step and its ops; the same UNet in PyTorch (torch_baseline.py) and the same ops (torch_kernels.py),
-alternately with ours. Nothing else should run meanwhile: the system's load before and after is written down too. Only
-the standard library is needed.
+made-up weights, a step and its ops, and the step in bf16 where the CPU has instructions for it; the same UNet in PyTorch
+(torch_baseline.py), the same ops (torch_kernels.py) and the networks around the UNet (torch_networks.py), alternately with
+ours. Nothing else should run meanwhile: the system's load before and after is written down too. Only the standard library is
+needed.
 """
 import argparse
 import datetime
@@ -71,7 +72,10 @@ def released(a):
     kernels = run(a, "kernels", "--released", "--no-step", "--seconds", "0.1", "--no-progress")
     kernels["step_seconds"] = step["seconds"]
     kernels["sum_over_step"] = kernels["sum_seconds"] / step["seconds"]
-    return {"step": step, "kernels": kernels}
+    result = {"step": step, "kernels": kernels}
+    if "bf16" in kernels["machine"]:  # the instructions that the CPU was found to have
+        result["step_bf16"] = run(a, "step", "--released", "--runs", "1", "--dtype", "bf16")
+    return result
 
 
 def has_torch(a):
@@ -94,13 +98,19 @@ def script(a, name, *options):
 
 def torch(a):
     """The UNet as a whole: what torch_baseline.py prints."""
-    ours = f"'{a.binary}' bench step --released --no-guidance --conditions style --runs 1 --json --threads {a.threads}"
+    ours = (f"'{a.binary}' bench step --released --no-guidance --conditions style --backend cpu --dtype f32 --runs 1 --json "
+            f"--threads {a.threads}")
     return script(a, "torch_baseline.py", "--repeats", "2", "--variants", a.torch_variants, "--ours", ours)
 
 
 def torch_kernels(a):
     """Its ops one by one: what torch_kernels.py prints."""
     return script(a, "torch_kernels.py", "--ours", a.binary, "--repeats", "1", "--seconds", "0", "--json", "--", "--released")
+
+
+def torch_networks(a):
+    """The networks around the UNet, on a quarter of a clip: what torch_networks.py prints."""
+    return script(a, "torch_networks.py", "--ours", a.binary, "--frames", "4", "--json")
 
 
 def name_of(result):
@@ -131,6 +141,7 @@ def main():
         say("PyTorch")
         result["torch"] = torch(a)
         result["torch_kernels"] = torch_kernels(a)
+        result["torch_networks"] = torch_networks(a)
     result["load_after"] = os.getloadavg()[0]
     path = Path(a.output) / name_of(result)
     path.parent.mkdir(parents=True, exist_ok=True)

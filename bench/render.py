@@ -83,8 +83,14 @@ class Svg:
         Path(path).write_text("\n".join([head, background, *self.parts, "</svg>"]) + "\n")
 
 
-def powers(low, high):
-    return [10.0 ** e for e in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+def ticks(low, high):
+    """Round numbers from low to high: powers of ten, and 2 and 5 times those where they would be few."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1,), (1, 2, 5)):
+        found = [f * 10.0 ** e for e in exponents for f in factors if low <= f * 10.0 ** e <= high]
+        if len(found) > 2:
+            break
+    return found
 
 
 def machine_name(result):
@@ -114,22 +120,21 @@ def roofline(path, result):
     def y_of(value):
         return lower - (lower - upper) * math.log(value / y_low) / math.log(y_high / y_low)
 
-    svg.text(left, 24, f"The ops of a step of the {name} UNet on {machine_name(result)}", size=14)
-    for x in powers(x_low, x_high):
-        if x_low <= x <= x_high:
-            svg.line(x_of(x), upper, x_of(x), lower)
-            svg.text(x_of(x), lower + 16, short(x), "middle")
-    for y in powers(y_low, y_high):
-        if y_low <= y <= y_high:
-            svg.line(left, y_of(y), right, y_of(y))
-            svg.text(left - 6, y_of(y) + 4, short(y / 1e9), "end")
-    svg.text((left + right) / 2, lower + 36, "arithmetic intensity, FLOP a byte", "middle")
+    svg.text(left, 22, f"The ops of a step of the {name} UNet on {machine_name(result)}", size=14)
+    svg.text(left, 40, "a circle is an op at one shape, its area its share of the step's time", size=10)
+    for x in ticks(x_low, x_high):
+        svg.line(x_of(x), upper, x_of(x), lower)
+        svg.text(x_of(x), lower + 16, short(x), "middle")
+    for y in ticks(y_low, y_high):
+        svg.line(left, y_of(y), right, y_of(y))
+        svg.text(left - 6, y_of(y) + 4, short(y / 1e9), "end")
+    svg.text((left + right) / 2, lower + 36, "arithmetic intensity, FLOP per byte of the least traffic", "middle")
     svg.text(20, (upper + lower) / 2, "GFLOP/s", "middle", turn=-90)
     knee, start = top / slope, max(x_low, y_low / slope)
     svg.line(x_of(start), y_of(start * slope), x_of(knee), y_of(top), "black", 1.4)
     svg.line(x_of(knee), y_of(top), right, y_of(top), "black", 1.4)
-    svg.text(right, y_of(top) - 6, f"a large product: {top / 1e9:.0f} GFLOP/s", "end", 10)
-    svg.text(left + 6, upper + 12, f"memory: {slope / 1e9:.1f} GB/s", "start", 10)
+    svg.text(left + 6, upper + 14, f"roofline: memory {slope / 1e9:.1f} GB/s, a large product {top / 1e9:.0f} GFLOP/s",
+             "start", 10)
     for k in sorted(with_products, key=lambda k: -k["share"]):
         svg.circle(x_of(k["flops"] / k["bytes"]), y_of(k["flops_per_second"]), 3 + 34 * math.sqrt(k["share"]),
                    COLOURS.get(k["kind"], OTHER),
@@ -139,11 +144,12 @@ def roofline(path, result):
     for i, (kind, sums) in enumerate(kinds):
         y = upper + 14 + 30 * i
         share = sums["ideal"] / sums["seconds"]
-        svg.rect(700, y, 130 * min(share, 1.3), 16, COLOURS.get(kind, OTHER), f"{kind}: {100 * share:.0f} %")
+        svg.rect(700, y, 90 * min(share, 1.6), 16, COLOURS.get(kind, OTHER), f"{kind}: {100 * share:.0f} %")
         svg.text(694, y + 12, kind.replace("_", " "), "end")
-        svg.text(704 + 130 * min(share, 1.3), y + 12, f"{100 * share:.0f} %")
-    svg.line(830, upper + 8, 830, upper + 14 + 30 * len(kinds), "black", 1, "3")
-    svg.text(610, lower + 16, "area: share of the step's time", size=10)
+        svg.text(890, y + 12, f"{100 * share:.0f} %", "end")
+    bottom = upper + 14 + 30 * len(kinds)
+    svg.line(790, upper + 8, 790, bottom, "black", 1, "3")
+    svg.text(790, bottom + 14, "100 %", "middle", 10)
     svg.write(path)
 
 
@@ -170,8 +176,9 @@ def levels(path, result):
     rows = list(step["levels"].items())
     longest = max(level["seconds"] for _, level in rows)
     kinds = [kind for kind, _ in sorted(step["kinds"].items(), key=lambda item: -item[1]["seconds"])]
-    svg, left, width = Svg(900, 90 + 44 * len(rows)), 80, 560
-    svg.text(left, 24, f"A step of the {name} UNet by level, {step['seconds']:.3g} s on {machine_name(result)}", size=14)
+    svg, left, width = Svg(900, max(60 + 44 * len(rows), 60 + 18 * len(kinds))), 80, 520
+    svg.text(left, 22, f"A step of the {name} UNet by level, {step['seconds']:.3g} s on {machine_name(result)}", size=14)
+    svg.text(left, 40, "level: width x height of what its layers work on; then its time, its share of the step, its rate", size=10)
     for i, (level, values) in enumerate(rows):
         x, y = left, 50 + 44 * i
         svg.text(left - 8, y + 20, level, "end")
@@ -181,7 +188,8 @@ def levels(path, result):
             svg.rect(x, y, w, 30, COLOURS.get(kind, OTHER), f"{level} {kind}: {seconds:.4g} s")
             x += w
         rate = values["flops"] / values["seconds"] / 1e9
-        svg.text(x + 6, y + 19, f"{100 * values['seconds'] / step['sum_seconds']:.0f} %, {rate:.0f} GFLOP/s", size=10)
+        share = 100 * values["seconds"] / step["sum_seconds"]
+        svg.text(x + 6, y + 19, f"{seconds_text(values['seconds'])}, {share:.0f} %, {rate:.0f} GFLOP/s", size=10)
     svg.legend(780, 50, [k for k in kinds if step["kinds"][k]["seconds"] > 0.002 * step["sum_seconds"]])
     svg.write(path)
 
@@ -198,7 +206,9 @@ def best_torch(result):
 
 
 def seconds_text(seconds):
-    return f"{seconds:.1f} s" if seconds >= 10 else f"{seconds:.2f} s" if seconds >= 1 else f"{1e3 * seconds:.0f} ms"
+    if seconds >= 1:
+        return f"{seconds:.1f} s" if seconds >= 10 else f"{seconds:.2f} s"
+    return f"{1e3 * seconds:.0f} ms" if seconds >= 0.01 else f"{1e3 * seconds:.2f} ms"
 
 
 def table(rows):
@@ -225,8 +235,8 @@ def torch_text(result):
 
 
 def machine_rows(results):
-    rows = [["machine", "step, released model", "of its GEMM rate", "the same in PyTorch", "embedded model: step", "whole job",
-             "videos an hour", "memory"]]
+    rows = [["machine", "released model: a guided step", "of the rate of a large product", "in bf16", "one pass in PyTorch",
+             "embedded model: a guided step", "a whole job", "videos an hour", "memory at most"]]
     for _, result in results:
         if "embedded" not in result:
             continue
@@ -236,8 +246,11 @@ def machine_rows(results):
             rate = released["step"]["flops"] / released["step"]["seconds"]
             top = released["kernels"]["ceilings"]["flops_per_second"]
             row += [f"{seconds_text(released['step']['seconds'])}, {rate / 1e9:.0f} GFLOP/s", f"{100 * rate / top:.0f} %"]
+            half = released.get("step_bf16")
+            row.append(f"{seconds_text(half['seconds'])}, {released['step']['seconds'] / half['seconds']:.2f} times as fast"
+                       if half else "")
         else:
-            row += ["", ""]
+            row += ["", "", ""]
         row.append(f"{torch[2]:.2f} times our time ({torch[1].replace('_', ' ')})" if torch and torch[2] else "")
         job = embedded["generate"]
         row += [seconds_text(embedded["step"]["seconds"]), seconds_text(job["seconds"]),
@@ -251,7 +264,7 @@ def kind_rows(result):
     kinds = by_kind(part["kernels"]["kernels"])
     total = sum(sums["seconds"] for _, sums in kinds)
     theirs = result.get("torch_kernels", {}).get("kinds", {})
-    rows = [["kind of op", "in a step", "time", "share", "GFLOP/s", "GB/s", "of the roofline"]]
+    rows = [["kind of op", "ops in a step", "time", "share", "GFLOP/s", "GB/s", "of the roofline"]]
     if theirs:
         rows[0].append("in PyTorch")
     for kind, sums in kinds:
@@ -264,6 +277,46 @@ def kind_rows(result):
     return rows
 
 
+def network_text(result):
+    """The networks around the UNet beside PyTorch's, as a table, or nothing."""
+    torch = result.get("torch_networks")
+    if not torch:
+        return []
+    rows = [["network", "input", "ours", "PyTorch", "ratio", "from, to"]]
+    for r in torch["results"]:
+        ratio = r["ratio"]
+        rows.append([r["network"], " x ".join(map(str, r["input"])), seconds_text(r["ours"]["median"]),
+                     seconds_text(r["theirs"]["median"]), f"{ratio['median']:.2f}",
+                     f"{ratio['least']:.2f}, {ratio['most']:.2f}"])
+    version = torch["results"][0]["torch"]
+    return ["", f"The networks around the UNet at their released sizes, alternately with PyTorch {version} "
+            f"({torch['threads']} threads, median of {torch['repeats']} turns; ratio: PyTorch's time over ours):", "",
+            *table(rows)]
+
+
+# part of a result, the command that measures it alone, what that is
+COMMANDS = (
+    ("released", "build/videocomposer bench step --released", "a guided step, by kind of op and by level"),
+    ("released", "build/videocomposer bench step --released --dtype bf16", "the same in bf16"),
+    ("released", "build/videocomposer bench kernels --released", "its ops one by one, against the roofline"),
+    ("embedded", "build/videocomposer bench step", "a guided step of the embedded model"),
+    ("embedded", "build/videocomposer bench generate", "a whole job of the embedded model, by phase"),
+    ("torch", "python3 bench/torch_baseline.py --variants channels_last --ours 'build/videocomposer bench step --released "
+     "--no-guidance --conditions style --backend cpu --runs 1 --json'", "one pass of the UNet"),
+    ("torch_kernels", "python3 bench/torch_kernels.py --ours build/videocomposer -- --released", "its ops in PyTorch"),
+    ("torch_networks", "python3 bench/torch_networks.py --ours build/videocomposer --frames 4", "the other networks"),
+)
+
+
+def how_text(results):
+    lines = ["", "`make bench` (`TORCH_PYTHON=...`: a Python that has PyTorch) measures all of this and writes it here; each part "
+             "by itself:", ""]
+    lines += [f"    {command}  # {what}" for part, command, what in COMMANDS if any(part in r for _, r in results)]
+    return lines + ["", "GFLOP/s and GB/s are an op's arithmetic and the least that it must read and write, over its time. The "
+                    "roofline is what a large product and a large copy in memory reach here; ops whose data lie in caches "
+                    "exceed it."]
+
+
 def machine_text(name, result, plots):
     network, part = measured(result)
     kernels = part["kernels"]
@@ -272,7 +325,7 @@ def machine_text(name, result, plots):
     lines += table(kind_rows(result))
     if "sum_over_step" in kernels:
         lines += ["", f"The ops timed one by one add up to {100 * kernels['sum_over_step']:.0f} % of the step as a whole."]
-    lines += torch_text(result)
+    lines += torch_text(result) + network_text(result)
     return lines + ["", f"![roofline]({plots}/{name}-roofline.svg)", "", f"![levels]({plots}/{name}-levels.svg)"]
 
 
@@ -283,7 +336,7 @@ def figures(results, plots):
     lines = table(rows) if len(rows) > 1 else []
     for name, result in results:
         lines += [""] + machine_text(name, result, plots) if "embedded" in result else torch_text(result)
-    return "\n".join(lines)
+    return "\n".join(lines + how_text(results))
 
 
 def put_between(text, path, inner):

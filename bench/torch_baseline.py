@@ -85,17 +85,17 @@ def build(a):
     return run
 
 
-def worker(a):
-    """Builds, then runs one pass for each line read, answering with its seconds; the end is told in a last line."""
+def serve(run, device, **about):
+    """Tells about itself, then runs one pass for each line read, answering with its seconds; the end is told in a last
+    line."""
     import torch
-    run = build(a)
-    print(json.dumps({"torch": torch.__version__}), flush=True)
+    print(json.dumps({"torch": torch.__version__, **about}), flush=True)
     for _ in sys.stdin:
         start, cpu = time.perf_counter(), time.process_time()
         run()
         print(json.dumps({"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}), flush=True)
     peak = {"peak_rss_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
-    if a.device != "cpu":
+    if device != "cpu":
         peak["peak_device_bytes"] = torch.cuda.max_memory_allocated()
     print(json.dumps(peak), flush=True)
 
@@ -107,17 +107,17 @@ def answer(process):
     return json.loads(line)
 
 
-def ours_seconds(command):
-    """Runs the command -> the "seconds" of the last line of its output, which is a JSON object."""
+def ours_result(command):
+    """Runs the command -> "flops" (None: not told) and "seconds" of the JSON object in its output or last line."""
     done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SystemExit(f"--ours ended with status {done.returncode}: {command}")
     try:
         text = done.stdout.strip()
-        value = json.loads(text if text.startswith("{") else text.splitlines()[-1])["seconds"]
-        if not value > 0:
+        result = json.loads(text if text.startswith("{") else text.splitlines()[-1])
+        if not result["seconds"] > 0:
             raise ValueError
-        return float(value)
+        return result.get("flops"), float(result["seconds"])
     except (ValueError, KeyError, IndexError, TypeError):
         raise SystemExit(f'--ours must end its output with a JSON object that has a positive "seconds": {command}')
 
@@ -127,24 +127,23 @@ def spread(values):
     return {"median": statistics.median(values), "least": min(values), "most": max(values), "all": values}
 
 
-def measure(a, variant, flop):
-    options = ["--worker", variant] + [f"--{key.replace('_', '-')}={getattr(a, key)}" for key in
-                                       ("size", "videos", "frames", "height", "width", "tokens", "threads", "dtype",
-                                        "device")]
-    process = subprocess.Popen([sys.executable, __file__, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               text=True, env={**os.environ, "OMP_NUM_THREADS": str(a.threads)})
+def alternate(a, name, worker, ours_command):
+    """Starts the worker (a command), and lets it and ours take turns -> what both took, and their ratio."""
+    process = subprocess.Popen(worker, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                               env={**os.environ, "OMP_NUM_THREADS": str(a.threads)})
     theirs, ours, cpu, load = [], [], [], os.getloadavg()[0]
     try:
-        version = answer(process)["torch"]
+        about = answer(process)
         for i in range(-a.warmup, a.repeats):
-            if i >= 0 and a.ours:
-                ours.append(ours_seconds(a.ours))
+            if i >= 0 and ours_command:
+                about["our_flop"], seconds = ours_result(ours_command)
+                ours.append(seconds)
             process.stdin.write("pass\n")
             process.stdin.flush()
             reply = answer(process)
             seconds = reply["seconds"]
             beside = f", ours {ours[-1]:.3f} s" if ours else ""
-            say(f"{variant} {'warm-up' if i < 0 else i + 1}: {seconds:.3f} s{beside}")
+            say(f"{name} {'warm-up' if i < 0 else i + 1}: {seconds:.3f} s{beside}")
             if i >= 0:
                 theirs.append(seconds)
                 cpu.append(reply["cpu"])
@@ -153,14 +152,20 @@ def measure(a, variant, flop):
     finally:
         process.kill()
         process.wait()
-    median = statistics.median(theirs)
-    result = {"variant": variant, "torch": version, "seconds": round(median, 4), "theirs": spread(theirs),
-              "cpu_seconds": spread(cpu), "gflops_per_second": round(flop / median / 1e9, 2), **end,
-              "load_before": load, "load_after": os.getloadavg()[0]}
+    result = {**about, "seconds": round(statistics.median(theirs), 4), "theirs": spread(theirs),
+              "cpu_seconds": spread(cpu), **end, "load_before": load, "load_after": os.getloadavg()[0]}
     if ours:
         result["ours"] = spread(ours)
         result["ratio"] = spread([t / o for t, o in zip(theirs, ours)])
     return result
+
+
+def measure(a, variant, flop):
+    options = ["--worker", variant] + [f"--{key.replace('_', '-')}={getattr(a, key)}" for key in
+                                       ("size", "videos", "frames", "height", "width", "tokens", "threads", "dtype",
+                                        "device")]
+    result = alternate(a, variant, [sys.executable, __file__, *options], a.ours)
+    return {"variant": variant, **result, "gflops_per_second": round(flop / result["seconds"] / 1e9, 2)}
 
 
 def count_flop(a):
@@ -215,7 +220,7 @@ def parse(arguments=None):
 def main():
     a = parse()
     if a.worker:
-        return worker(a)
+        return serve(build(a), a.device)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no measuring process is left behind
     counts = count_flop(a)
     say(f"{a.size} UNet: {counts['parameters']} parameters, {counts['flop'] / 1e12:.3f} TFLOP a pass")

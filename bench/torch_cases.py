@@ -1,15 +1,20 @@
-"""The reference cases (videocomposer-case/1) of the UNet and the autoencoder, evaluated by torch_model."""
+"""The reference cases (videocomposer-case/1) of the networks, evaluated by their definitions in PyTorch."""
 import json
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import torch
 
+from torch_clip import Clip, ClipConfig
 from torch_layers import Options, arrange
+from torch_midas import UNIT, Midas, MidasConfig
 from torch_model import UNet, UNetConfig
+from torch_sketch import PiDiNet, PiDiNetConfig, Simplification, SimplificationConfig
 from torch_vae import VAE, VAEConfig
 
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64,
-          "I64": torch.int64, "I32": torch.int32, "U8": torch.uint8}
+          "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "U8": torch.uint8, "BOOL": torch.bool}
+TOLERANCE = 1e-4  # of cases that name none, as in engine/case.c
 
 
 def read_safetensors(path):
@@ -27,24 +32,61 @@ def read_safetensors(path):
 
 
 def config_of(kind, values):
-    """A config dataclass from a JSON object; `record`, which lists traced modules, is left out."""
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "record"})
+    """A config dataclass from a JSON object. What it has no field for says how a case or the engine uses the network."""
+    given = {}
+    for field in fields(kind):
+        if field.name in values:
+            value = values[field.name]
+            inner = is_dataclass(field.default)
+            given[field.name] = config_of(type(field.default), value) if inner else \
+                tuple(value) if isinstance(value, list) else value
+    return kind(**given)
+
+
+def run_clip_text(model, cfg, tokens):
+    hidden, after = model.text(tokens)
+    pooled = after[torch.arange(len(tokens)), tokens.argmax(1)] @ model.text_projection
+    return {"hidden": hidden, "pooled": pooled}
+
+
+def run_midas(model, cfg, frames):
+    raw = model(2 * frames - 1)[:, None]
+    return {"raw": raw, "depth": (raw / UNIT).clamp(0, 10)}
+
+
+def run_encoder(model, cfg, image, noise):
+    return dict(zip(("moments", "mean", "logvar", "latent"), model.encode(image, noise)))
+
+
+# network of a case: configuration, model, outputs by name of the inputs
+CASES = {
+    "unet": (UNetConfig, UNet, lambda model, cfg, **inputs: {"out": model(**inputs)}),
+    "vae_encoder": (VAEConfig, lambda cfg, options: VAE(cfg, options, ("encoder",)), run_encoder),
+    "vae_decoder": (VAEConfig, lambda cfg, options: VAE(cfg, options, ("decoder",)),
+                    lambda model, cfg, latent: {"image": model.decode(latent)}),
+    "clip_text": (ClipConfig, lambda cfg, options: Clip(cfg, options, ("text",)), run_clip_text),
+    "clip_image": (ClipConfig, lambda cfg, options: Clip(cfg, options, ("image",)),
+                   lambda model, cfg, pixels: {"features": model.visual(pixels)}),
+    "midas": (MidasConfig, Midas, run_midas),
+    "pidinet": (PiDiNetConfig, PiDiNet, lambda model, cfg, x: {"edges": model(x)}),
+    "sketch_simplification": (SimplificationConfig, Simplification,
+                              lambda model, cfg, x: {"y": model((x - cfg.mean) / cfg.std)}),
+}
+
+
+def has_case(metadata):
+    """PiDiNet's weights must be those of plain convolutions: its pixel differences are the engine's to fold."""
+    network = metadata.get("network")
+    return network in CASES and (network != "pidinet" or json.loads(metadata["config"]).get("converted", False))
 
 
 def run_case(metadata, state, inputs, options):
     """-> outputs by name."""
-    network, config = metadata["network"], json.loads(metadata["config"])
-    if network == "unet":
-        model = UNet(config_of(UNetConfig, config), options)
-    else:
-        model = VAE(config_of(VAEConfig, config), options, parts=(network[4:],))
+    config, make, run = CASES[metadata["network"]]
+    cfg = config_of(config, json.loads(metadata["config"]))
+    model = make(cfg, options)
     model.load_state_dict({key: state[key] for key in model.state_dict()})  # a weights file may hold more
-    arrange(model)
-    if network == "unet":
-        return {"out": model(**inputs)}
-    if network == "vae_decoder":
-        return {"image": model.decode(inputs["latent"])}
-    return dict(zip(("moments", "mean", "logvar", "latent"), model.encode(inputs["image"], inputs["noise"])))
+    return run(arrange(model), cfg, **inputs)
 
 
 def check_case(path, tensors, metadata, options):
@@ -61,16 +103,16 @@ def check_case(path, tensors, metadata, options):
             raise SystemExit(f"{path}: {name} has shape {list(outputs[name].shape)}, expected {list(want.shape)}")
         error = ((outputs[name].double() - want.double()).norm() / want.double().norm()).item()
         worst = error if not error <= worst else worst  # a NaN stays
-    return worst, float(metadata["tolerance"])
+    return worst, float(metadata.get("tolerance", TOLERANCE))
 
 
 @torch.inference_mode()
 def check(directory):
-    """Every case of the three networks, with all options on and with all off -> exit status."""
+    """Every case of a network in CASES, with all options on and with all off -> exit status."""
     passed = failed = others = 0
     for path in sorted(Path(directory).glob("*.safetensors")):
         tensors, metadata = read_safetensors(path)
-        if metadata.get("network") not in ("unet", "vae_encoder", "vae_decoder"):
+        if not has_case(metadata):
             others += "network" in metadata
             continue
         worst = 0.0
@@ -80,5 +122,5 @@ def check(directory):
         good = worst <= tolerance
         passed, failed = passed + good, failed + (not good)
         print(f"{'ok  ' if good else 'FAIL'} {path.name:44s} relative L2 {worst:.2e}, tolerance {tolerance:.1e}")
-    print(f"{others} cases of other networks\n{passed} passed, {failed} failed")
+    print(f"{others} cases of other kinds\n{passed} passed, {failed} failed")
     return 0 if passed and not failed else 1

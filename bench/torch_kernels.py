@@ -3,6 +3,7 @@
 
     torch_kernels.py --ours build/videocomposer -- --released          every op of the released UNet's step
     torch_kernels.py --ours build/videocomposer -- --filter 'conv '    those that `bench kernels --filter` takes
+    torch_kernels.py --ours build/videocomposer -- --released --network midas
 
 Each op runs as PyTorch does it best: linear layers and convolutions on channels-last memory through its libraries, fused
 attention, convolutions over frames as two-dimensional ones. What our op does on the side (bias, activation, residual,
@@ -65,31 +66,34 @@ def linear(v):
 
 
 def conv(v):
-    kernel, pad, stride = (v.get(name, default) for name, default in
-                           (("kernel", [1, 1, 1]), ("pad", [0, 0, 0]), ("stride", [1, 1, 1])))
+    kernel, pad, stride, dilation = (v.get(name, default) for name, default in (
+        ("kernel", [1, 1, 1]), ("pad", [0, 0, 0]), ("stride", [1, 1, 1]), ("dilation", [1, 1, 1])))
     n, f, h, w, groups = v["n"], v["f"], v["h"], v["w"], v.get("groups", 1)
     over_frames = kernel[0] > 1
     if over_frames and (kernel[1] > 1 or kernel[2] > 1):
         return None
     size = (n, f, h * w) if over_frames else (n * f, h, w)
     k, p, s = ((kernel[0], 1), (pad[0], 0), (1, 1)) if over_frames else (kernel[1:], pad[1:], stride[1:])
+    how = {"stride": s, "padding": p, "dilation": (1, 1) if over_frames else dilation[1:], "groups": groups}
     inputs = [torch.randn(size[0], c, *size[1:]).to(memory_format=torch.channels_last) for c in channels(v)]
     weight = (torch.randn(v["c_out"], sum(channels(v)) // groups, *k) * 0.02).to(memory_format=torch.channels_last)
     bias = torch.randn(v["c_out"]) if "bias" in v else None
-    shape = F.conv2d(F.interpolate(torch.cat(inputs, 1)[:1], scale_factor=v.get("upsample", 1)), weight, None, s, p,
-                     groups=groups).shape
+    below, right = (max(0, (v.get(name, 0) - 1) * s[i] + how["dilation"][i] * (k[i] - 1) + 1 - 2 * p[i] - size[i + 1])
+                    for i, name in enumerate(("h_out", "w_out")))
+
+    def joined(parts):
+        x = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+        if v.get("upsample", 1) == 2:
+            x = F.interpolate(x, scale_factor=2, mode="nearest")
+        return F.pad(x, (0, right, 0, below)) if below or right else x
+    shape = F.conv2d(joined([x[:1] for x in inputs]), weight, **how).shape
     residual = addend = None
     if "residual" in v:
         residual = torch.randn(size[0], *shape[1:]).to(memory_format=torch.channels_last)
     if "rows_per_addend" in v:
         addend = torch.randn(1, v["c_out"], 1, 1)
 
-    def run():
-        x = inputs[0] if len(inputs) == 1 else torch.cat(inputs, 1)
-        if v.get("upsample", 1) == 2:
-            x = F.interpolate(x, scale_factor=2, mode="nearest")
-        return finish(F.conv2d(x, weight, bias, s, p, groups=groups), v, addend, residual)
-    return run
+    return lambda: finish(F.conv2d(joined(inputs), weight, bias, **how), v, addend, residual)
 
 
 def group_norm(v):
@@ -126,9 +130,61 @@ def attention(v):
     return run
 
 
+def frames_of(v):
+    return torch.randn(v["frames"], v["c"], v["h"], v["w"]).to(memory_format=torch.channels_last)
+
+
+def conv_transpose(v):
+    x = frames_of(v)
+    weight = (torch.randn(v["c"], v["c_out"], v["kernel"], v["kernel"]) * 0.02).to(memory_format=torch.channels_last)
+    bias = torch.randn(v["c_out"]) if "bias" in v else None
+    return lambda: finish(F.conv_transpose2d(x, weight, bias, v.get("stride", 1), v.get("pad", 0)), v, None, None)
+
+
+def max_pool(v):
+    x = frames_of(v)
+    return lambda: F.max_pool2d(x, 2)
+
+
+def resize(v):
+    x = frames_of(v)
+    return lambda: F.interpolate(x, (v["h_out"], v["w_out"]), mode="bilinear", align_corners="align_corners" in v)
+
+
+def gate(v):
+    x, factor = torch.randn(v["rows"], v["c"]), torch.randn(v["rows"], 1)
+    return lambda: x * factor
+
+
+def activation(v):
+    x, v = torch.randn(v["rows"], v["c"]), {"activation": v["activation"]}
+    return lambda: finish(x, v, None, None)
+
+
+def sum_of(v):
+    """Inputs of one frame count for all frames of their video."""
+    still = str(v.get("one_frame", 0)).zfill(8)
+    inputs = [torch.randn(v["n"], 1 if still[i] == "1" else v["f"], v["rows"]) for i in range(v.get("inputs", 2))]
+
+    def run():
+        out = inputs[0] if len(inputs) > 1 else inputs[0].clone()
+        for x in inputs[1:]:
+            out = out + x
+        return out
+    return run
+
+
 def copy(v):
-    x = torch.randn(v.get("x_outer", v["outer"]), v["rows"] * v["c"])
-    return lambda: x.repeat(v["outer"] // x.shape[0], 1) if v["outer"] > x.shape[0] else x.clone()
+    """Rows between places that lie apart by the strides; few x are repeated."""
+    few, rows, c = v.get("x_outer", v["outer"]), v["rows"], v["c"]
+
+    def place(times, name):
+        row = v.get(name + "_stride_row", c)
+        outer = v.get(name + "_stride_outer", rows * row)
+        span = (times * few - 1) * outer + (rows - 1) * row + c
+        return torch.randn(span).as_strided((times, few, rows, c), (few * outer, outer, row, 1))
+    x, out = place(1, "x"), place(v["outer"] // few, "out")
+    return lambda: out.copy_(x)
 
 
 def sampler(v):
@@ -141,7 +197,8 @@ def sampler(v):
     return run
 
 
-BUILDERS = {f.__name__: f for f in (linear, conv, group_norm, layer_norm, attention, copy, sampler)}
+BUILDERS = {f.__name__: f for f in (linear, conv, conv_transpose, group_norm, layer_norm, attention, max_pool, resize,
+                                    gate, activation, copy, sampler)} | {"sum": sum_of}
 
 
 def fastest(run, budget):
@@ -157,7 +214,7 @@ def fastest(run, budget):
 
 def ours(a, options):
     """What our program prints for these options of `bench kernels`."""
-    command = [a.ours, "bench", "kernels", "--threads", str(a.threads), *options]
+    command = [a.ours, "bench", "kernels", "--backend", "cpu", "--dtype", "f32", "--threads", str(a.threads), *options]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SystemExit(f"ended with status {done.returncode}: {' '.join(command)}")
@@ -166,8 +223,8 @@ def ours(a, options):
 
 def listed(a):
     """-> [(times, op)] of the step."""
-    rows = [line.split(None, 2) for line in ours(a, ["--list", *a.options]).splitlines()[1:]]
-    return [(int(times), op) for times, _, op in rows if int(times)]
+    ops = json.loads(ours(a, ["--list", "--json", *a.options]))["ops"]
+    return [(op["in_step"], op["op"]) for op in ops if op["in_step"]]
 
 
 def compare(a, op):
@@ -195,6 +252,8 @@ def measure(a):
             print(f"\r{number + 1} of {len(ops)} ops", end="", file=sys.stderr, flush=True)
     if sys.stderr.isatty():
         print(file=sys.stderr)
+    if not rows:
+        raise SystemExit("none of these ops is written for PyTorch")
     return rows
 
 

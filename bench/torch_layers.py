@@ -1,4 +1,4 @@
-"""What the PyTorch definitions of the UNet and of the autoencoder share."""
+"""What the PyTorch definitions of the networks share."""
 from dataclasses import dataclass
 
 import torch
@@ -24,11 +24,14 @@ def image_of(tokens, like):
     return tokens.transpose(1, 2).unflatten(2, like.shape[-2:])
 
 
-def softmax_attention(q, k, v, sdpa):
+def softmax_attention(q, k, v, sdpa, causal=False):
     """[b, heads, rows, d] each. The fused kernels of a GPU have the batch in a grid dimension of at most 65535."""
     if sdpa and not (q.is_cuda and len(q) > 65535):
-        return F.scaled_dot_product_attention(q, k, v)
-    return ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(-1) @ v
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    if causal:
+        scores = scores + torch.full_like(scores[0, 0], float("-inf")).triu(1)
+    return scores.softmax(-1) @ v
 
 
 def arrange(model):

@@ -7,8 +7,8 @@ in time, a group norm over a video) is then free. Keys and values of the text ar
 frame. `Options` (torch_layers.py) chooses between this and what a plain implementation does. The keys of the state dict
 are those of the released checkpoints, odd spelling included.
 
-    torch_model.py --check DIRECTORY    evaluate the reference cases (videocomposer-case/1) of the networks `unet`,
-                                        `vae_encoder` and `vae_decoder` in a directory, with all options on and all off
+    torch_model.py --check DIRECTORY    evaluate the reference cases (videocomposer-case/1) of all networks that are
+                                        defined in bench/torch_*.py in a directory, with all options on and all off
     torch_model.py --count              parameters and FLOP of one pass of the released networks
 """
 import argparse
@@ -140,10 +140,12 @@ class TransformerLayer(nn.Module):
 class SpatialTransformer(nn.Module):
     def __init__(self, c, cfg, options):
         super().__init__()
+        heads = c // cfg.head_dim
+        inner = heads * cfg.head_dim
         self.norm = nn.GroupNorm(cfg.groups, c, eps=1e-6)
-        self.proj_in, self.proj_out = nn.Linear(c, c), nn.Linear(c, c)
+        self.proj_in, self.proj_out = nn.Linear(c, inner), nn.Linear(inner, c)
         self.transformer_blocks = nn.ModuleList(
-            [TransformerLayer(c, c // cfg.head_dim, cfg.head_dim, options, cfg.context_dim)])
+            [TransformerLayer(inner, heads, cfg.head_dim, options, cfg.context_dim)])
 
     def forward(self, x, video):
         tokens = self.transformer_blocks[0](self.proj_in(tokens_of(self.norm(x))), video.context)
@@ -329,16 +331,16 @@ class UNet(nn.Module):
 
     def forward(self, x, t, y=None, image=None, zero_y=None, **videos):
         """y [n, l, context_dim], zero_y [1, l, context_dim] in its place; image [n, k, context_dim]; videos by the
-        arguments named in ENCODERS, [n, channels, f, any height, any width]."""
+        arguments named in ENCODERS, [n, channels, f or 1, any height, any width]."""
         n, _, f, h, w = x.shape
         context = zero_y.expand(n, -1, -1) if y is None else y
         if image is not None:
             context = torch.cat([context, self.pre_image_condition(image)], 1)
-        concat = x.new_zeros(n * f, self.cfg.concat_dim, h, w)
+        concat = x.new_zeros(n, f, self.cfg.concat_dim, h, w)
         for condition, entry in ENCODERS.items():
             if videos.get(entry[0]) is not None:
-                concat = concat + self.encode(condition, videos[entry[0]])
-        return self.denoise(x, t, context, concat)
+                concat = concat + self.encode(condition, videos[entry[0]]).unflatten(0, (n, -1))
+        return self.denoise(x, t, context, concat.flatten(0, 1))
 
     def denoise(self, x, t, context, concat):
         """What is left when the conditions are encoded: context [n, tokens, context_dim], concat [n f, concat_dim, h, w]."""

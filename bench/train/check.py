@@ -20,13 +20,14 @@ import torch                                                          # noqa: E4
 
 import captions                                                       # noqa: E402
 import world                                                          # noqa: E402
-from clip import Clip, clip_pixels                                    # noqa: E402
+from clip import clip_pixels                                          # noqa: E402
 from denoiser import VISUAL, alphas_cumprod, condition                # noqa: E402
 from evaluate import write_tensors                                    # noqa: E402
-from midas import UNIT, Midas, MidasConfig                            # noqa: E402
 from stage import read_weights, signed                                # noqa: E402
 from torch_cases import config_of                                     # noqa: E402
+from torch_clip import Clip, ClipConfig                               # noqa: E402
 from torch_layers import Options, arrange                             # noqa: E402
+from torch_midas import UNIT, Midas, MidasConfig                      # noqa: E402
 from torch_model import ENCODERS, UNet, UNetConfig                    # noqa: E402
 from torch_vae import LATENT_SCALE, VAE, VAEConfig                    # noqa: E402
 
@@ -57,7 +58,6 @@ class Cases:
     def load(self, network, part):
         network.load_state_dict(read_weights(self.model / (part + ".safetensors")))
         (self.folder / (part + ".safetensors")).symlink_to((self.model / (part + ".safetensors")).resolve())
-        network.options = getattr(network, "options", Options())
         return arrange(network)
 
     def add(self, name, network, part, config, inputs, outputs):
@@ -80,7 +80,7 @@ def write_cases(c, n=1):
     words = captions.Tokenizer()
     tokens = words([captions.plain_caption(scenes, i, True) for i in range(n)] + [""])
 
-    clip = c.load(Clip(), "clip")
+    clip = c.load(Clip(config_of(ClipConfig, config["clip"])), "clip")
     hidden, after = clip.text(tokens)
     row = torch.arange(len(tokens))
     c.add("text", "clip_text", "clip", config["clip"], {"tokens": tokens},

@@ -125,7 +125,7 @@ class Clips:
         edges = int(0.4 * n + self.rng.random())  # sketches of the network that extracts them; the others are exact
         if edges:
             with autocast(a):
-                found = self.pidinet(frames[:edges].flatten(0, 1))
+                found = self.pidinet.edges(frames[:edges].flatten(0, 1))
             sketch[:edges] = (255 * found.float()).round().to(torch.uint8).unflatten(0, (edges, -1))
         with autocast(a):
             moments = self.vae.moments(signed(frames.flatten(0, 1)))

@@ -26,14 +26,15 @@ sys.path.insert(0, str(HERE.parent))
 import torch                                             # noqa: E402
 import torch.nn.functional as F                          # noqa: E402
 
-import clip as clip_module                               # noqa: E402
 import measure                                           # noqa: E402
-import midas as midas_module                             # noqa: E402
 import world                                             # noqa: E402
 from captions import plain_caption                       # noqa: E402
+from clip import clip_pixels                             # noqa: E402
 from stage import read_weights, signed                   # noqa: E402
 from torch_cases import config_of                        # noqa: E402
+from torch_clip import Clip, ClipConfig                  # noqa: E402
 from torch_layers import Options                         # noqa: E402
+from torch_midas import UNIT, Midas, MidasConfig         # noqa: E402
 from torch_vae import LATENT_SCALE, VAE, VAEConfig       # noqa: E402
 
 # question: what is asked for, as rows of the table name it
@@ -149,7 +150,7 @@ def ask(a, question, set_, towers):
                 words, extra = set_.arguments(question, i, Path(folder))
                 clip = generate(a, words, extra, 1000 + i, folder)
             found.append(measure.describe(clip, set_.scenes, i, set_.region[i], question in FIRST_FRAME))
-            features = F.normalize(towers.visual(clip_module.clip_pixels(clip)), dim=1)
+            features = F.normalize(towers.visual(clip_pixels(clip)), dim=1)
             more["consistency"].append(float((features[1:] * features[:-1]).sum(1).mean()))
             if question == "inpaint":
                 hole = world.halves(set_.side(i)) > 0
@@ -194,12 +195,12 @@ def ranks(values):
 def depth_network(folder, set_):
     """Against the exact inverse depth / 20: mean error, that relative to the exact one, rank correlation of pixels."""
     config = json.loads((folder / "model.json").read_text())["midas"]
-    model = midas_module.Midas(config_of(midas_module.MidasConfig, config)).eval()
+    model = Midas(config_of(MidasConfig, config)).eval()
     model.load_state_dict(read_weights(folder / "midas.safetensors"))
     errors, relative, correlation = [], [], []
     for clip, depth in zip(set_.frames[:, ::3], set_.depth[:, ::3]):
         want = depth.float() / 127.5
-        for x, y in zip(model(signed(clip)) / midas_module.UNIT, want):
+        for x, y in zip(model(signed(clip)) / UNIT, want):
             errors.append(float((x - y).abs().mean()))
             relative.append(float(((x - y).abs() / y).mean()))
             correlation.append(float(torch.corrcoef(torch.stack([ranks(x), ranks(y)]))[0, 1]))
@@ -256,7 +257,7 @@ def main():
         return tables([json.loads(path.read_text()) for path in a.tables])
     torch.set_num_threads(a.threads)
     folder, set_ = Path(a.model or HERE.parents[1] / "cli/assets/mini"), Scenes(a)
-    towers = clip_module.Clip()
+    towers = Clip(config_of(ClipConfig, json.loads((folder / "model.json").read_text())["clip"]))
     towers.load_state_dict(read_weights(folder / "clip.safetensors"))
     result = {key: getattr(a, key) for key in ("steps", "guidance", "scenes", "seed")} | {"answers": {}}
     if a.output and a.output.exists():

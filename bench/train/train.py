@@ -26,11 +26,12 @@ import autoencoder                                               # noqa: E402
 import clip as clip_module                                       # noqa: E402
 import denoiser                                                  # noqa: E402
 import midas as midas_module                                     # noqa: E402
-from pidinet import PiDiNet                                      # noqa: E402
 from stage import Interrupted, read_weights, say, stop_on_signals, write_weights  # noqa: E402
 from torch_cases import config_of                                # noqa: E402
+from torch_clip import Clip, ClipConfig                          # noqa: E402
 from torch_layers import Options                                 # noqa: E402
 from torch_model import UNetConfig                               # noqa: E402
+from torch_sketch import PiDiNet, PiDiNetConfig                  # noqa: E402
 from torch_vae import VAE, VAEConfig                             # noqa: E402
 
 SHARES = {"vae": 0.17, "clip": 0.07, "midas": 0.05, "unet": 0.71}  # of the minutes
@@ -97,10 +98,10 @@ def finished(a, network, part):
 
 
 def networks(a, config):
-    pidinet = PiDiNet(config["pidinet"]["planes"], config["pidinet"]["dil"])
+    pidinet = PiDiNet(config_of(PiDiNetConfig, config["pidinet"]))
     pidinet.load_state_dict(given(a, "pidinet"))
     vae = VAE(config_of(VAEConfig, without(config["vae"], "scale_factor")), Options(), parts=("encoder", "decoder"))
-    return (finished(a, vae, "vae"), finished(a, clip_module.Clip(), "clip"),
+    return (finished(a, vae, "vae"), finished(a, Clip(config_of(ClipConfig, config["clip"])), "clip"),
             pidinet.to(a.device).eval().requires_grad_(False))
 
 
