@@ -19,7 +19,7 @@ extern const char *const vc_machine_backends[], *const vc_machine_dtypes[];
    .choices = vc_machine_backends, .fallback = "auto", .help = "what computes; auto: a GPU where there is one"},      \
   {.name = "dtype", .kind = VC_OPTION_CHOICE, .field = offsetof(type, machine.dtype),                                 \
    .choices = vc_machine_dtypes, .fallback = dtype_fallback,                                                          \
-   .help = "of weights and products, on a GPU of activations too; auto: f16 on a GPU, f32 on the CPU"},                                         \
+   .help = "of weights and products, on a GPU of activations too; auto: f16 on a GPU, f32 on the CPU"},               \
   {.name = "device", .kind = VC_OPTION_INT, .field = offsetof(type, machine.device), .min = 0, .max = 255,            \
    .fallback = "0", .help = "GPU number"},                                                                            \
   {.name = "threads", .kind = VC_OPTION_INT, .field = offsetof(type, machine.threads), .min = 0, .max = 1024,         \

@@ -259,20 +259,17 @@ static vc_status pack_one(vc_parameters *p, const item *what, vc_read_ahead *ahe
 }
 
 // Packs all into the block, and enters each behind the entries that count.
-static vc_status pack_all(vc_parameters *p, const work *w, const vc_weights *weights, char *block,
+static vc_status pack_all(vc_parameters *p, const work *w, vc_read_ahead *ahead, char *block,
                           bool (*cancelled)(void *opaque), void *opaque, vc_error *error) {
-  vc_read_ahead ahead;
   vc_status status = VC_OK;
-  vc_read_ahead_begin(&ahead, weights, w->tensor, w->tensors);
   for (int i = 0, first = 0; i < w->items && !status; i++) {
     const item *what = &w->item[i];
     // A parameter that two nodes share is packed twice at most: sorting makes the first one found from then on.
     if (cancelled && cancelled(opaque)) status = vc_fail(error, VC_INTERRUPTED, "interrupted while loading weights");
-    if (!status) status = pack_one(p, what, &ahead, first, block + what->at, error);
+    if (!status) status = pack_one(p, what, ahead, first, block + what->at, error);
     p->entry[p->entries + i] = (entry){hash_of(what->info), block + what->at};
     first += what->info->stacked;
   }
-  vc_read_ahead_end(&ahead);
   return status;
 }
 
@@ -283,10 +280,13 @@ vc_status vc_parameters_load(vc_parameters *p, const vc_graph *graph, const vc_w
   vc_status status = check_all(graph, weights, error);
   if (!status) status = list_work(&w, p, graph, weights, error);
   if (!status && w.items) {
+    vc_read_ahead ahead;
+    vc_read_ahead_begin(&ahead, weights, w.tensor, w.tensors);  // the disk works while memory is made ready
     status = reserve(p, w.items, error);
     if (!status && (status = p->backend->allocate(p->device, w.bytes, &block, error)))
       status = vc_fail_in(error, status, "parameters of %s", weights->name);
-    if (!status) status = pack_all(p, &w, weights, block, cancelled, opaque, error);
+    if (!status) status = pack_all(p, &w, &ahead, block, cancelled, opaque, error);
+    vc_read_ahead_end(&ahead);
     if (status) {
       p->backend->release(p->device, block);
     } else {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 enum {
-  READ = 64 << 20,       // bytes that may have been read and not used: they count as memory of the process
+  READ = 96 << 20,  // with so many bytes read and not used yet, no further tensor is: they are memory of the process
   ANNOUNCED = 64 << 20,  // bytes beyond these that are on their way from the disk
 };
 
