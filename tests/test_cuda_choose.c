@@ -397,7 +397,7 @@ Test(cuda_choose, the_fastest_is_chosen_once) {
   // By this clock all are equal, so that it is ours.
   cuda_expect_choice(device, &cuda_measurable[0], VC_F32, "simt");
   cuda_expect_choice(device, &cuda_measurable[2], VC_F32, "simt");
-  setenv("CUDA_ON_HOST_CLOCK", "host", 1);
+  setenv("CUDA_ON_HOST_CLOCK", "work", 1);
   cuda_expect_choice(device, &cuda_measurable[0], VC_F32, "simt");  // as before
   cuda_expect_choice(device, &cuda_measurable[0], VC_F16, "cublaslt");
   cuda_expect_choice(device, &cuda_measurable[2], VC_F16, "cudnn");
@@ -411,7 +411,7 @@ Test(cuda_choose, the_fastest_is_chosen_once) {
 Test(cuda_choose, what_cannot_be_measured_goes_by_rule) {
   static const char *const failures[] = {"cudaMalloc", "cublasLtMatmul", "cublasLtMatmul:2",
                                          "cublasLtMatmulAlgoGetHeuristic:1", "cublasLtMatmulAlgoGetHeuristic:2"};
-  setenv("CUDA_ON_HOST_CLOCK", "host", 1);
+  setenv("CUDA_ON_HOST_CLOCK", "work", 1);
   for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
     vc_device *device = cuda_open_device("90", VC_CUDA_MEASURED);
     if (!cuda_on_host(device)) {

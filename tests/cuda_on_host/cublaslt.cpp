@@ -274,7 +274,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   job j = {*la, *lb, *lc, *ld, a, b, c, biased ? p->bias : nullptr, d, workspace, how->workspace, 0, 0};
   memcpy(&j.alpha, alpha, sizeof j.alpha);
   memcpy(&j.beta, beta, sizeof j.beta);
-  cuda_on_host::enqueue(stream, [=] { run(j); });
+  cuda_on_host::enqueue(stream, [=] {
+    run(j);
+    cuda_on_host::spend(10 * cuda_on_host::UNIT);
+  });
   return CUBLAS_STATUS_SUCCESS;
 }
 }

@@ -32,6 +32,8 @@ static inline cudaError_t launch(void (*kernel)(P...), dim3 grid, dim3 block, si
     std::apply([](auto... argument) { (cuda_on_host::check_argument(argument), ...); }, mine.second);
     emu::run_grid(
         grid, block, shared_bytes, [](void *p) { std::apply(((Call *)p)->first, ((Call *)p)->second); }, &mine);
+    uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z, each = block.x * block.y * block.z + shared_bytes;
+    cuda_on_host::spend(blocks * each * cuda_on_host::UNIT);
   });
 }
 
