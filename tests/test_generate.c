@@ -308,7 +308,7 @@ Test(generate, conditions_can_be_shown) {
 Test(generate, inversion_finds_the_way_back) {
   // A clip of the model's own, for it to be able to make it again. Random noise at the same place loses it.
 #define TWO "generate --size 64x64 --frames 2 --prompt 'a red circle' "
-#define AGAIN "--steps 20 --guidance 1 --init own.safetensors --init-strength 0.7 "
+#define AGAIN "--steps 40 --guidance 1 --init own.safetensors --init-strength 0.7 "
   program_expect(TWO "--steps 10 -o own.safetensors", 0, "");
   program_expect(TWO AGAIN "--invert -o back.safetensors", 0, "");
   program_expect(TWO AGAIN "-o other.safetensors", 0, "");
