@@ -3,13 +3,13 @@
 
     collect.py                      everything: some fifteen minutes on a quiet machine with two cores
     collect.py --quick              the embedded model only: under a minute
+    collect.py --parts bf16,torch --update bench/results/FILE.json     some of it anew
     collect.py --torch-python PATH  the Python that has PyTorch (default: this one); without PyTorch its part is left out
 
 What runs, in this order: of the embedded model a step, its ops one by one, whole jobs; of the released architecture, with
-made-up weights, a step and its ops, and the step in bf16 where the CPU has instructions for it; the same UNet in PyTorch
-(torch_baseline.py), the same ops (torch_kernels.py) and the networks around the UNet (torch_networks.py), alternately with
-ours. Nothing else should run meanwhile: the system's load before and after is written down too. Only the standard library is
-needed.
+made-up weights, a step and its ops, and the step in bf16; the same UNet in PyTorch (torch_baseline.py), the same ops
+(torch_kernels.py) and the networks around the UNet (torch_networks.py), alternately with ours. Nothing else should run
+meanwhile: of each part the system's load before and after is written down too. Only the standard library is needed.
 """
 import argparse
 import datetime
@@ -72,10 +72,12 @@ def released(a):
     kernels = run(a, "kernels", "--released", "--no-step", "--seconds", "0.1", "--no-progress")
     kernels["step_seconds"] = step["seconds"]
     kernels["sum_over_step"] = kernels["sum_seconds"] / step["seconds"]
-    result = {"step": step, "kernels": kernels}
-    if "bf16" in kernels["machine"]:  # the instructions that the CPU was found to have
-        result["step_bf16"] = run(a, "step", "--released", "--runs", "1", "--dtype", "bf16")
-    return result
+    return {"step": step, "kernels": kernels}
+
+
+def bf16(a):
+    """The released step in bf16."""
+    return {"step": run(a, "step", "--released", "--runs", "1", "--dtype", "bf16")}
 
 
 def has_torch(a):
@@ -113,6 +115,20 @@ def torch_networks(a):
     return script(a, "torch_networks.py", "--ours", a.binary, "--frames", "4", "--json")
 
 
+PARTS = {"embedded": embedded, "released": released, "bf16": bf16, "torch": torch, "torch_kernels": torch_kernels,
+         "torch_networks": torch_networks}
+
+
+def wanted(a):
+    """-> names of the parts to measure."""
+    if a.parts:
+        return a.parts.split(",")
+    if a.quick:
+        return ["embedded"]
+    own = [name for name in PARTS if not name.startswith("torch")]
+    return own if a.no_torch or not has_torch(a) else list(PARTS)
+
+
 def name_of(result):
     cpu = re.sub(r"\((R|TM|tm)\)|\bCPU\b|\bProcessor\b|@.*", " ", result["machine"]["cpu"])
     words = re.sub(r"[^a-z0-9]+", "-", f"{cpu} {result['machine']['cores']} cores".lower()).strip("-")
@@ -125,25 +141,28 @@ def main():
     parser.add_argument("--output", default=str(HERE / "results"), help="folder to write into")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--quick", action="store_true", help="the embedded model only")
+    parser.add_argument("--parts", metavar="LIST", help="only these, by commas: " + ", ".join(PARTS))
+    parser.add_argument("--update", type=Path, metavar="FILE", help="a result whose other parts are kept as they are")
     parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
     parser.add_argument("--torch-python", default=sys.executable, metavar="PATH", help="a Python that has PyTorch")
     parser.add_argument("--torch-variants", default="channels_last", help="of torch_baseline.py, by commas")
     a = parser.parse_args()
-    a.binary = str(Path(a.binary).resolve())
-    result = {"format": FORMAT, "date": datetime.date.today().isoformat(), "commit": commit(), "machine": machine(),
-              "threads": a.threads, "load_before": os.getloadavg()[0]}
-    say("embedded model")
-    result["embedded"] = embedded(a)
-    if not a.quick:
-        say("released architecture")
-        result["released"] = released(a)
-    if not a.quick and not a.no_torch and has_torch(a):
-        say("PyTorch")
-        result["torch"] = torch(a)
-        result["torch_kernels"] = torch_kernels(a)
-        result["torch_networks"] = torch_networks(a)
-    result["load_after"] = os.getloadavg()[0]
-    path = Path(a.output) / name_of(result)
+    a.binary = os.path.join(".", os.path.relpath(a.binary))  # results tell the command, but not where this copy lies
+    if a.parts and not set(a.parts.split(",")) <= set(PARTS):
+        parser.error(f"--parts takes {', '.join(PARTS)}")
+    result = {"format": FORMAT, "date": datetime.date.today().isoformat(), "machine": machine(), "threads": a.threads,
+              "measured": {}}
+    if a.update:
+        result = json.loads(a.update.read_text())
+        if result.get("format") != FORMAT or result["machine"] != machine():
+            parser.error(f"{a.update}: is no {FORMAT} of this machine")
+    for name in wanted(a):
+        say(name)
+        load = os.getloadavg()[0]
+        result[name] = PARTS[name](a)
+        result.setdefault("measured", {})[name] = {"date": datetime.date.today().isoformat(), "commit": commit(),
+                                                   "load_before": load, "load_after": os.getloadavg()[0]}
+    path = a.update or Path(a.output) / name_of(result)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".part")
     beside.write_text(json.dumps(result, indent=1) + "\n")

@@ -246,7 +246,7 @@ def machine_rows(results):
             rate = released["step"]["flops"] / released["step"]["seconds"]
             top = released["kernels"]["ceilings"]["flops_per_second"]
             row += [f"{seconds_text(released['step']['seconds'])}, {rate / 1e9:.0f} GFLOP/s", f"{100 * rate / top:.0f} %"]
-            half = released.get("step_bf16")
+            half = result["bf16"]["step"] if "bf16" in result else None
             row.append(f"{seconds_text(half['seconds'])}, {released['step']['seconds'] / half['seconds']:.2f} times as fast"
                        if half else "")
         else:
@@ -297,7 +297,7 @@ def network_text(result):
 # part of a result, the command that measures it alone, what that is
 COMMANDS = (
     ("released", "build/videocomposer bench step --released", "a guided step, by kind of op and by level"),
-    ("released", "build/videocomposer bench step --released --dtype bf16", "the same in bf16"),
+    ("bf16", "build/videocomposer bench step --released --dtype bf16", "the same in bf16"),
     ("released", "build/videocomposer bench kernels --released", "its ops one by one, against the roofline"),
     ("embedded", "build/videocomposer bench step", "a guided step of the embedded model"),
     ("embedded", "build/videocomposer bench generate", "a whole job of the embedded model, by phase"),
