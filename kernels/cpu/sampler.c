@@ -5,12 +5,6 @@
 
 enum { ITEM_VALUES = 8192, BLOCK = 512 };
 
-#ifdef __clang__
-#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
-#else
-#define INDEPENDENT _Pragma("GCC ivdep")
-#endif
-
 // `count` values from number `from` on. What may be missing has loops of its own, so that the long one is vectorised.
 static void update(const vc_sampler *op, const vc_sampler_row row, int64_t from, int64_t count) {
   const float *cond = (const float *)op->eps + from, *uncond = op->guided ? cond + op->count : NULL;

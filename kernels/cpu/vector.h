@@ -4,6 +4,14 @@
 
 #include "kernels/ops.h"
 
+// The loop reads and writes at the same index only, so that equal pointers do no harm.
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wpass-failed"  // a sanitizer may keep a loop from being vectorised
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 enum { VC_CPU_BLOCK = 32 };  // columns of a weight in bf16 that lie together
 
 typedef struct vc_cpu_vector {

@@ -8,13 +8,9 @@
 #include "kernels/cpu/math.h"
 #include "kernels/cpu/vector.h"
 
-// The loop reads and writes at the same index only, so that equal pointers do no harm.
 #ifdef __clang__
-#pragma clang diagnostic ignored "-Wpass-failed"  // a sanitizer may keep a loop from being vectorised
-#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define INDEPENDENT _Pragma("GCC ivdep")
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
