@@ -233,6 +233,11 @@ static void soon(void *opaque, const vc_tensor *tensor) {
   vc_tensor_file_will_need(&source->model->file[source->network], tensor);
 }
 
+static void fetch(void *opaque, const vc_tensor *tensor) {
+  const vc_model_source *source = opaque;
+  vc_tensor_file_fetch(&source->model->file[source->network], tensor);
+}
+
 static void done(void *opaque, const vc_tensor *tensor) {
   const vc_model_source *source = opaque;
   vc_tensor_file_drop_pages(&source->model->file[source->network], tensor);
@@ -244,6 +249,6 @@ vc_status vc_model_weights(const vc_model *model, vc_network network, vc_model_s
     return vc_fail(error, VC_FAILED, "the model has no %s network: its folder needs %s or %s", networks[network].name,
                    networks[network].own, networks[network].released);
   *source = (vc_model_source){model, network};
-  *weights = (vc_weights){model->file[network].path, source, find, soon, done};
+  *weights = (vc_weights){model->file[network].path, source, find, soon, fetch, done};
   return VC_OK;
 }

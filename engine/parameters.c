@@ -247,12 +247,14 @@ static vc_status pack_one(vc_parameters *p, const item *what, vc_read_ahead *ahe
   const vc_weights *weights = ahead->weights;
   vc_pack pack = pack_of(info, p->dtype);
   for (int k = 0; k < info->stacked; k++) {
-    if (!vc_read_ahead_wait(ahead, first + k))
-      return vc_fail(error, VC_FAILED, "%s: tensor %s holds a NaN or an infinity; the file is damaged", weights->name,
-                     info->key[k]);
+    vc_read_ahead_wait(ahead, first + k);
     pack.source[k] = *what->tensor[k];
   }
   vc_status status = p->backend->pack(p->device, &pack, to, error);
+  for (int k = 0; k < info->stacked && status == VC_FAILED; k++)
+    if (!vc_finite(pack.source[k].data, pack.source[k].dtype, vc_tensor_count(&pack.source[k])))
+      return vc_fail(error, VC_FAILED, "%s: tensor %s holds a NaN or an infinity; the file is damaged", weights->name,
+                     info->key[k]);
   if (status) return vc_fail_in(error, status, "%s: tensor %s", weights->name, info->key[0]);
   for (int k = 0; k < info->stacked && weights->done; k++) weights->done(weights->source, what->tensor[k]);
   return VC_OK;

@@ -9,8 +9,10 @@ typedef struct vc_weights {
   const char *name;  // for messages: the file
   void *source;
   const vc_tensor *(*find)(void *source, const char *key);  // NULL when there is none
-  void (*soon)(void *source, const vc_tensor *tensor);      // the tensor will be read shortly; may be NULL
-  void (*done)(void *source, const vc_tensor *tensor);      // the tensor has been packed; may be NULL
+  // Any may be NULL. In this order for every tensor; the first two by a thread of its own.
+  void (*soon)(void *source, const vc_tensor *tensor);   // the tensor will be read shortly
+  void (*fetch)(void *source, const vc_tensor *tensor);  // it is now; comes back when its data are in memory
+  void (*done)(void *source, const vc_tensor *tensor);   // it has been packed
 } vc_weights;
 
 // The shape that source i of a parameter has in the file; returns its rank. Embeddings may have more leading ones.

@@ -182,6 +182,27 @@ void vc_to_double(double *out, const void *in, vc_dtype dtype, size_t count) {
   CONVERT_ALL(double)
 }
 
+// Infinities and NaNs have all exponent bits set. Sums as wide as the values, so that the loops are vectorised.
+bool vc_finite(const void *in, vc_dtype dtype, size_t count) {
+  enum { CHUNK = 16384 };
+  union {
+    uint32_t word[CHUNK / 4];
+    uint16_t half[CHUNK / 2];
+  } chunk;
+  const unsigned char *at = in;
+  uint32_t bad = 0;
+  uint16_t bad_halves = 0, exponent = dtype == VC_F16 ? 0x7c00 : 0x7f80;
+  for (size_t left = count * vc_dtype_size(dtype), n; left && !bad && !bad_halves; at += n, left -= n) {
+    n = left < CHUNK ? left : CHUNK;
+    memcpy(&chunk, at, n);
+    if (dtype == VC_F32)
+      for (size_t i = 0; i < n / 4; i++) bad += (chunk.word[i] & 0x7f800000u) == 0x7f800000u;
+    else
+      for (size_t i = 0; i < n / 2; i++) bad_halves += (chunk.half[i] & exponent) == exponent;
+  }
+  return !bad && !bad_halves;
+}
+
 void vc_from_float(void *out, vc_dtype dtype, const float *in, size_t count) {
   assert(dtype == VC_F32 || dtype == VC_F16 || dtype == VC_BF16);
   if (dtype == VC_F32) {

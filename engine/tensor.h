@@ -60,6 +60,9 @@ const char *vc_shape_text(const int64_t *dim, int rank, char *text, size_t size)
 void vc_to_float(float *out, const void *in, vc_dtype dtype, size_t count);
 void vc_to_double(double *out, const void *in, vc_dtype dtype, size_t count);
 
+// Whether none of count F32, F16 or BF16 elements, at any alignment, is a NaN or an infinity.
+bool vc_finite(const void *in, vc_dtype dtype, size_t count);
+
 // count floats to F32, F16 or BF16, rounded to nearest even. Other dtypes are a programmer's error (assert).
 void vc_from_float(void *out, vc_dtype dtype, const float *in, size_t count);
 

@@ -301,7 +301,8 @@ typedef struct vc_backend {
   // Optional: the dtype of activations where products are computed in this one; NULL: the same. The cpu's are in F32.
   vc_dtype (*activations)(vc_dtype dtype);
 
-  // Bytes of a packed parameter, and the packing itself; `to` is the backend's memory.
+  // Bytes of a packed parameter, and the packing itself; `to` is the backend's memory. VC_FAILED when a source holds a
+  // NaN or an infinity: whoever packs sees every value, and a look at them of its own would cost as much again.
   vc_status (*pack_bytes)(const vc_pack *pack, size_t *bytes, vc_error *error);
   vc_status (*pack)(vc_device *device, const vc_pack *pack, void *to, vc_error *error);
 

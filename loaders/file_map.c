@@ -48,24 +48,35 @@ void vc_file_map_close(vc_file_map *map) {
 }
 
 // The system maps this much around a page that is touched, as far as it has it: whoever drops less keeps the edges.
-enum { AROUND = 65536 };
+enum { AROUND = 65536, PAGE = 4096 };
 
 static bool lies_in(const vc_file_map *map, const void *data, size_t size) {
   uintptr_t base = (uintptr_t)map->data, first = (uintptr_t)data;
   return map->data && size && first >= base && first - base <= map->size && size <= map->size - (first - base);
 }
 
-static void advise(const vc_file_map *map, const void *data, size_t size, int advice) {
-  if (!lies_in(map, data, size)) return;
+// False when the system does not know the advice.
+static bool advise(const vc_file_map *map, const void *data, size_t size, int advice) {
+  if (!lies_in(map, data, size)) return true;
   // Maps begin at a page, which is at most AROUND long.
   size_t from = (size_t)((const unsigned char *)data - map->data) / AROUND * AROUND;
   size_t to = (size_t)((const unsigned char *)data - map->data) + size;
   to = to < map->size - map->size % AROUND ? (to + AROUND - 1) / AROUND * AROUND : map->size;
-  madvise((void *)(uintptr_t)(map->data + from), to - from, advice);
+  return !madvise((void *)(uintptr_t)(map->data + from), to - from, advice) || errno != EINVAL;
 }
 
 void vc_file_map_will_need(const vc_file_map *map, const void *data, size_t size) {
   advise(map, data, size, MADV_WILLNEED);
+}
+
+// What fails here is left to whoever reads the bytes.
+void vc_file_map_fetch(const vc_file_map *map, const void *data, size_t size) {
+#ifdef MADV_POPULATE_READ  // Linux 5.14; maps what is there already without a page fault each
+  if (advise(map, data, size, MADV_POPULATE_READ)) return;
+#endif
+  if (!lies_in(map, data, size)) return;
+  const volatile unsigned char *bytes = data;
+  for (size_t at = 0; at < size; at += PAGE) (void)bytes[at];
 }
 
 void vc_file_map_drop(const vc_file_map *map, const void *data, size_t size) {

@@ -196,6 +196,10 @@ void vc_tensor_file_drop_pages(const vc_tensor_file *file, const vc_tensor *tens
   advise(file, tensor->data, vc_tensor_bytes(tensor), vc_file_map_drop);
 }
 
+void vc_tensor_file_fetch(const vc_tensor_file *file, const vc_tensor *tensor) {
+  advise(file, tensor->data, vc_tensor_bytes(tensor), vc_file_map_fetch);
+}
+
 void vc_tensor_file_will_need(const vc_tensor_file *file, const vc_tensor *tensor) {
   advise(file, tensor->data, vc_tensor_bytes(tensor), vc_file_map_will_need);
 }

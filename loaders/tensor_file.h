@@ -43,9 +43,11 @@ const char *vc_tensor_file_kind(const vc_tensor_file *file);
 const vc_tensor *vc_tensor_file_find(const vc_tensor_file *file, const char *name);
 const char *vc_tensor_file_metadata(const vc_tensor_file *file, const char *key);
 
-// Tells the system that the pages of this tensor's data will be read soon, or are not needed any more (after it has
-// been packed elsewhere); reading them again is correct and slow. `tensor` may be any part of a tensor of the file.
+// Tells the system that the pages of this tensor's data will be read soon; reads them in; or tells it that they are not
+// needed any more (after it has been packed elsewhere): reading them again is correct and slow. `tensor` may be any
+// part of a tensor of the file.
 void vc_tensor_file_will_need(const vc_tensor_file *file, const vc_tensor *tensor);
+void vc_tensor_file_fetch(const vc_tensor_file *file, const vc_tensor *tensor);
 void vc_tensor_file_drop_pages(const vc_tensor_file *file, const vc_tensor *tensor);
 
 #endif

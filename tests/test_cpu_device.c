@@ -232,6 +232,20 @@ static void run_pack(const pack_case *t, vc_device *device, vc_dtype dtype) {
       vc_to_float(&want, (char *)p.source[i].data + (size_t)e * size, t->dtype, 1);
       cr_assert_eq(out[at], want, "%s: element %d of source %d", t->name, (int)e, i);
     }
+  // Wherever a NaN or an infinity is, packing says so.
+  for (int i = 0; i < t->stacked; i++) {
+    size_t count = (size_t)(t->parts[i] * t->columns * taps), spots[] = {0, count / 2, count - 1};
+    for (int k = 0; k < 3; k++) {
+      char *at = files[i] + 1 + spots[k] * size;
+      float kept, bad;
+      vc_from_float(&bad, t->dtype, &(float){k ? -INFINITY : NAN}, 1);
+      memcpy(&kept, at, size);
+      memcpy(at, &bad, size);
+      cr_expect_eq(vc_backend_cpu.pack(device, &p, out, &error), VC_FAILED, "%s: source %d, spot %d", t->name, i, k);
+      cr_expect(strstr(error.message, "NaN"), "%s: %s", t->name, error.message);
+      memcpy(at, &kept, size);
+    }
+  }
   free(out);
   for (int i = 0; i < t->stacked; i++) free(files[i]);
 }

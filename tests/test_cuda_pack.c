@@ -6,6 +6,7 @@ Test(cuda_pack, everything) {
   cr_skip_test("this build has no CUDA backend; CUDA_ON_HOST=1 has");
 }
 #else
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,6 +127,22 @@ static void run_pack(const pack_case *t, vc_device *device) {
     check_pack(t, &p, device, want);
   }
   free(want);
+  // Wherever an infinity is, packing says so.
+  for (int i = 0; i < t->stacked; i++) {
+    size_t size = vc_dtype_size(t->from), bytes;
+    vc_error error = {{0}};
+    char *last = files[i] + 1 + size * ((size_t)(t->parts[i] * t->columns * taps_of(t)) - 1);
+    float kept, bad;
+    vc_from_float(&bad, t->from, &(float){INFINITY}, 1);
+    memcpy(&kept, last, size);
+    memcpy(last, &bad, size);
+    cr_assert_eq(b->pack_bytes(&p, &bytes, NULL), VC_OK);
+    char *memory = cuda_allocated(device, bytes);
+    cr_expect_eq(b->pack(device, &p, memory, &error), VC_FAILED, "%s: source %d", t->name, i);
+    cr_expect(strstr(error.message, "NaN"), "%s: %s", t->name, error.message);
+    b->release(device, memory);
+    memcpy(last, &kept, size);
+  }
   for (int i = 0; i < t->stacked; i++) {
     free(values[i]);
     free(files[i]);

@@ -45,6 +45,32 @@ Test(tensor, conversions_read_any_alignment) {
   for (int i = 0; i < 4; i++) cr_expect_eq(out[i], (float)values[i]);
 }
 
+Test(tensor, values_that_are_not_finite_are_seen_anywhere) {
+  static const vc_dtype dtypes[] = {VC_F32, VC_F16, VC_BF16};
+  static const float bad[] = {NAN, INFINITY, -INFINITY};
+  enum { COUNT = 9001 };  // more than are looked at together
+  static unsigned char raw[1 + 4 * COUNT];
+  for (int d = 0; d < 3; d++) {
+    size_t size = vc_dtype_size(dtypes[d]);
+    cr_expect(vc_finite(raw + 1, dtypes[d], 0));
+    for (int k = 0; k < 6; k++) {
+      size_t at = (size_t[]){0, 1, 4096, 8191, 8192, COUNT - 1}[k];
+      for (int i = 0; i < COUNT; i++) {  // the largest finite values
+        uint32_t largest = d == 0 ? 0xff7fffff : d == 1 ? 0xfbff : 0xff7f;
+        memcpy(raw + 1 + (size_t)i * size, &largest, size);
+      }
+      cr_expect(vc_finite(raw + 1, dtypes[d], COUNT), "%s", vc_dtype_name(dtypes[d]));
+      float value;
+      float one;
+      vc_from_float(&one, dtypes[d], &bad[k % 3], 1);
+      memcpy(raw + 1 + at * size, &one, size);
+      vc_to_float(&value, raw + 1 + at * size, dtypes[d], 1);
+      cr_assert(!isfinite(value));
+      cr_expect_not(vc_finite(raw + 1, dtypes[d], COUNT), "%s, element %zu", vc_dtype_name(dtypes[d]), at);
+    }
+  }
+}
+
 Test(tensor, absurd_shapes_are_refused) {
   static const int64_t shapes[][3] = {{-1, 2, 3}, {1LL << 62, 4, 1}, {0, 1LL << 62, 1LL << 62}, {1LL << 61, 2, 2}};
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {

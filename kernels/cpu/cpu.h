@@ -93,8 +93,8 @@ vc_status vc_cpu_failed(vc_status status, vc_op_kind kind, vc_error *error);
 vc_status vc_cpu_pack_bytes(const vc_pack *pack, size_t *bytes, vc_error *error);
 vc_status vc_cpu_pack(vc_device *device, const vc_pack *pack, void *to, vc_error *error);
 
-// Values of a source from number `first` on, as fp32.
-void vc_cpu_convert(const vc_cpu_vector *loops, float *to, const vc_tensor *source, int64_t first, int64_t count);
+// Values of a source from number `first` on, as fp32; false when one of them is a NaN or an infinity.
+bool vc_cpu_convert(const vc_cpu_vector *loops, float *to, const vc_tensor *source, int64_t first, int64_t count);
 
 // Whether a parameter is kept in bf16: weights of linear layers and of convolutions over more than one channel, when
 // the dtype asked for is BF16. Then the bytes that it takes, and the packing itself.

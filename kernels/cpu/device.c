@@ -16,8 +16,6 @@
 
 enum {
   THREADS_MAX = 1024,
-  PAGE = 4096,
-  TOUCHED = 16 << 20,   // bytes of new memory that an item touches
   HUGE_PAGE = 2 << 20,  // large blocks ask for huge pages: strided rows would miss the TLB at every step
   SPIN = 4000,          // looks at the job counter before a thread goes to sleep: some 10 microseconds
 };
@@ -256,20 +254,8 @@ void vc_cpu_close(vc_device *device) {
   free(device);
 }
 
-typedef struct touched {
-  char *memory;
-  size_t bytes;
-} touched;
-
-static vc_status touch(void *context, int64_t item, void *scratch) {
-  (void)scratch;
-  const touched *t = context;
-  size_t from = (size_t)item * TOUCHED, size = t->bytes - from < TOUCHED ? t->bytes - from : TOUCHED;
-  for (size_t at = from; at < from + size; at += PAGE) *(volatile char *)(t->memory + at) = 0;
-  return VC_OK;
-}
-
 vc_status vc_cpu_allocate(vc_device *device, size_t bytes, void **out, vc_error *error) {
+  (void)device;
   size_t alignment = bytes < HUGE_PAGE ? VC_CPU_ALIGNMENT : HUGE_PAGE, padded;
   *out = NULL;
   if (vc_add_size(bytes, alignment, &padded)) {
@@ -278,9 +264,6 @@ vc_status vc_cpu_allocate(vc_device *device, size_t bytes, void **out, vc_error 
   }
   if (!*out) return vc_fail(error, VC_NO_MEMORY, "no memory for %zu bytes", bytes);
   if (alignment == HUGE_PAGE) madvise(*out, padded, MADV_HUGEPAGE);  // no harm where it is refused
-  // The system clears its pages at the first touch; all threads share that work here, which is left to few later on.
-  touched t = {*out, padded};
-  if (alignment == HUGE_PAGE) (void)vc_cpu_parallel(device, (int64_t)((padded + TOUCHED - 1) / TOUCHED), touch, &t);
   return VC_OK;
 }
 

@@ -13,6 +13,8 @@ enum {
   BLOCK_IN = VC_TAPS_MAX,   // values of each of them at most, twice in scratch
   BLOCK_LINE = 512,         // values of each where a channel has few taps: 128 KB at a time
   SPREAD_VALUES = 1 << 16,  // values of a transposed kernel that are in scratch at a time
+  PAGE = 4096,
+  HUGE_PAGE = 2 << 20,
 };
 
 _Static_assert(2 * BLOCK_OUT * BLOCK_IN * sizeof(float) <= VC_CPU_SCRATCH, "a thread's memory holds both blocks");
@@ -29,20 +31,25 @@ typedef struct job {
   float *to;
 } job;
 
-void vc_cpu_convert(const vc_cpu_vector *loops, float *to, const vc_tensor *source, int64_t first, int64_t count) {
+bool vc_cpu_convert(const vc_cpu_vector *loops, float *to, const vc_tensor *source, int64_t first, int64_t count) {
   const char *from = (const char *)source->data + (size_t)first * vc_dtype_size(source->dtype);
   if (source->dtype == VC_F16)
     loops->half_to_float(to, from, count);
   else
     vc_to_float(to, from, source->dtype, (size_t)count);
+  return vc_finite(to, VC_F32, (size_t)count);
 }
 
 static vc_status plain_work(void *context, int64_t item, void *scratch) {
   (void)scratch;
   const job *j = context;
   int64_t from = item * CHUNK, count = j->outer - from < CHUNK ? j->outer - from : CHUNK;
-  vc_cpu_convert(j->loops, j->to + from, j->source, from, count);
-  return VC_OK;
+  return vc_cpu_convert(j->loops, j->to + from, j->source, from, count) ? VC_OK : VC_FAILED;
+}
+
+static void prefetch(const vc_tensor *source, int64_t first, int64_t count) {
+  const char *from = (const char *)source->data + (size_t)first * vc_dtype_size(source->dtype);
+  for (size_t at = 0; at < (size_t)count * vc_dtype_size(source->dtype); at += 64) __builtin_prefetch(from + at);
 }
 
 static vc_status transpose_work(void *context, int64_t item, void *scratch) {
@@ -51,8 +58,11 @@ static vc_status transpose_work(void *context, int64_t item, void *scratch) {
   int64_t outs = j->outer - out0 < BLOCK_OUT ? j->outer - out0 : BLOCK_OUT;
   int64_t channels = j->c - c0 < j->c_step ? j->c - c0 : j->c_step, line = channels * j->taps;
   float *block = scratch, *turned = block + BLOCK_OUT * BLOCK_IN;  // [outs, line], [line, outs]
-  for (int64_t o = 0; o < outs; o++)
-    vc_cpu_convert(j->loops, block + o * line, j->source, ((out0 + o) * j->c + c0) * j->taps, line);
+  for (int64_t o = 0; o < outs; o++) {
+    if (o + 4 < outs) prefetch(j->source, ((out0 + o + 4) * j->c + c0) * j->taps, line);
+    if (!vc_cpu_convert(j->loops, block + o * line, j->source, ((out0 + o) * j->c + c0) * j->taps, line))
+      return VC_FAILED;
+  }
   j->loops->transpose(turned, outs, block, outs, line, line, 1);
   for (int64_t tap = 0; tap < j->taps; tap++)
     for (int64_t i = 0; i < channels; i++)
@@ -67,11 +77,39 @@ static vc_status spread_work(void *context, int64_t item, void *scratch) {
   for (int64_t c0 = 0; c0 < j->columns; c0 += j->c_step) {
     int64_t channels = j->columns - c0 < j->c_step ? j->columns - c0 : j->c_step;
     float *block = scratch, *to = j->to + item * j->columns + c0;
-    vc_cpu_convert(j->loops, block, j->source, (item * j->columns + c0) * j->taps, channels * j->taps);
+    if (!vc_cpu_convert(j->loops, block, j->source, (item * j->columns + c0) * j->taps, channels * j->taps))
+      return VC_FAILED;
     for (int64_t tap = 0; tap < j->taps; tap++, to += j->c * j->columns)
       for (int64_t i = 0; i < channels; i++) to[i] = block[i * j->taps + tap];
   }
   return VC_OK;
+}
+
+typedef struct region {
+  char *from;
+  size_t bytes;
+} region;
+
+static vc_status touch_work(void *context, int64_t item, void *scratch) {
+  (void)scratch;
+  const region *r = context;
+  size_t head = (uintptr_t)r->from % HUGE_PAGE, end = (size_t)(item + 1) * HUGE_PAGE - head;
+  size_t at = item ? (size_t)item * HUGE_PAGE - head : 0;
+  for (; at < end && at < r->bytes; at += PAGE) *(volatile char *)(r->from + at) = 0;
+  return VC_OK;
+}
+
+// The system clears a new page when it is touched for the first time, which is a good part of the work. All threads
+// share it, right before the bytes are written: what is packed into is scattered, and a thread that clears for
+// itself there keeps the others waiting. An item is a huge page, which two threads would both clear.
+static void touch(vc_device *device, void *to, size_t bytes) {
+  region r = {to, bytes};
+  int64_t pages = (int64_t)(((uintptr_t)to % HUGE_PAGE + bytes + HUGE_PAGE - 1) / HUGE_PAGE);
+  if (bytes >= HUGE_PAGE) (void)vc_cpu_parallel(device, pages, touch_work, &r);
+}
+
+static vc_status finished(vc_status status, vc_error *error) {
+  return status ? vc_fail(error, status, "a parameter holds a NaN or an infinity") : VC_OK;
 }
 
 vc_status vc_cpu_pack_bytes(const vc_pack *p, size_t *bytes, vc_error *error) {
@@ -91,7 +129,9 @@ vc_status vc_cpu_pack(vc_device *device, const vc_pack *p, void *to, vc_error *e
   int64_t counts[VC_STACK_MAX], done = 0;
   vc_status status = vc_cpu_pack_bytes(p, &bytes, error);
   if (status == VC_OK) status = vc_op_check_sources(p, counts, error);
-  if (status == VC_OK && vc_cpu_packs_bf16(p)) return vc_cpu_pack_bf16(device, p, counts, to);
+  if (status) return status;
+  touch(device, to, bytes);
+  if (vc_cpu_packs_bf16(p)) return finished(vc_cpu_pack_bf16(device, p, counts, to), error);
   bool spread = p->layout == VC_LAYOUT_CONV && p->transposed;
   bool turn = !spread && (p->layout == VC_LAYOUT_CONV || (p->layout == VC_LAYOUT_LINEAR && !p->transposed));
   for (int i = 0; i < p->stacked && status == VC_OK; i++) {
@@ -119,5 +159,5 @@ vc_status vc_cpu_pack(vc_device *device, const vc_pack *p, void *to, vc_error *e
       status = vc_cpu_parallel(device, (j.outer + CHUNK - 1) / CHUNK, plain_work, &j);
     }
   }
-  return status;
+  return finished(status, error);
 }

@@ -71,7 +71,8 @@ static vc_status rows_work(void *context, int64_t item, void *scratch) {
   float *block = scratch, *turned = block + outs * line;  // [outs, line], [line, outs]
   uint16_t *rounded = (uint16_t *)(void *)(turned + outs * line);
   for (int64_t o = 0; o < outs; o++)
-    vc_cpu_convert(j->loops, block + o * line, j->source, ((begin - j->first + o) * j->c + c0) * j->taps, line);
+    if (!vc_cpu_convert(j->loops, block + o * line, j->source, ((begin - j->first + o) * j->c + c0) * j->taps, line))
+      return VC_FAILED;
   j->loops->transpose(turned, outs, block, outs, line, line, 1);
   j->loops->round_bf16(rounded, turned, outs * line);
   for (int64_t tap = 0; tap < j->taps; tap++)
@@ -88,7 +89,7 @@ static vc_status transposed_work(void *context, int64_t item, void *scratch) {
   for (int64_t at = 0; at < j->outer; at += COLUMNS_STEP) {
     int64_t columns = j->outer - at < COLUMNS_STEP ? j->outer - at : COLUMNS_STEP;
     for (int64_t i = 0; i < lines; i++) {
-      vc_cpu_convert(j->loops, values, j->source, (k + i) * j->outer + at, columns);
+      if (!vc_cpu_convert(j->loops, values, j->source, (k + i) * j->outer + at, columns)) return VC_FAILED;
       j->loops->round_bf16(rounded + i * COLUMNS_STEP, values, columns);
     }
     for (int64_t o = 0; o < columns; o += VC_CPU_BLOCK)

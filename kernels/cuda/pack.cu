@@ -85,8 +85,10 @@ static vc_status pack_source(vc_device *d, const vc_pack *p, const vc_tensor *so
   vc_status status = VC_OK;
   for (int64_t first = 0; first < count && !status; first += piece) {
     int64_t part = count - first < piece ? count - first : piece;
-    status =
-        vc_cuda_stage(d, d->workspace, (const char *)source->data + (size_t)first * size, (size_t)part * size, error);
+    const char *from = (const char *)source->data + (size_t)first * size;
+    if (!vc_finite(from, source->dtype, (size_t)part))
+      return vc_fail(error, VC_FAILED, "a parameter holds a NaN or an infinity");
+    status = vc_cuda_stage(d, d->workspace, from, (size_t)part * size, error);
     if (status) break;
     cudaError_t code = dtype == VC_F16    ? pack_from<__half>(d, source->dtype, to, first, part, place)
                        : dtype == VC_BF16 ? pack_from<__nv_bfloat16>(d, source->dtype, to, first, part, place)
