@@ -151,6 +151,39 @@ static const conv_case cases[] = {
      .activation = VC_ACT_SILU},
     {"3x1x1 in vectors", 2, 5, 4, 5, 24, 40, 64, {3, 1, 1}, .pad = {1, 0, 0}, .after = {1, 0, 0}, .bias = true},
     {"1x1 in vectors", 1, 2, 7, 5, 56, 0, 65, {1, 1, 1}, .bias = true, .residual = true},
+    // What follows has the 512 pixels and 32 channels from which on the CPU goes by winograd.c.
+    {"large 3x3", 1, 2, 16, 16, 32, 0, 40, {1, 3, 3}, .pad = {0, 1, 1}, .after = {0, 1, 1}, .bias = true},
+    {"large 3x3, odd, two inputs, SiLU, residual",
+     2,
+     1,
+     23,
+     17,
+     50,
+     35,
+     33,
+     {1, 3, 3},
+     .pad = {0, 1, 1},
+     .after = {0, 1, 1},
+     .bias = true,
+     .residual = true,
+     .activation = VC_ACT_SILU},
+    {"large 3x3, enlarged, addend",
+     2,
+     2,
+     7,
+     9,
+     36,
+     0,
+     64,
+     {1, 3, 3},
+     .pad = {0, 1, 1},
+     .after = {0, 1, 1},
+     .addend = true,
+     .upsample = 2},
+    {"large 3x3, padded before only", 1, 1, 24, 33, 32, 0, 48, {1, 3, 3}, .pad = {0, 1, 2}},
+    {"large 3x3, no padding", 1, 1, 30, 25, 33, 0, 32, {1, 3, 3}, .bias = true},
+    {"large 3x3, several slabs", 1, 2, 16, 18, 200, 0, 32, {1, 3, 3}, .pad = {0, 1, 1}, .after = {0, 1, 1}},
+    {"large 3x3, several column tiles", 1, 2, 16, 16, 32, 0, 350, {1, 3, 3}, .pad = {0, 1, 1}, .after = {0, 1, 1}},
     {"NaN 3x3 in vectors", 1, 1, 9, 8, 32, 0, 40, {1, 3, 3}, .pad = {0, 1, 1}, .after = {0, 1, 1}, .poison = true},
     {"NaN 3x3", 1, 1, 6, 6, 8, 0, 9, {1, 3, 3}, .pad = {0, 1, 1}, .after = {0, 1, 1}, .poison = true},
     {"NaN 3x1x1", 1, 5, 3, 3, 8, 0, 9, {3, 1, 1}, .pad = {1, 0, 0}, .after = {1, 0, 0}, .poison = true},
@@ -299,6 +332,80 @@ static void run(const conv_case *t, bool fine) {
 
 Test(ops_conv, match_a_plain_loop) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) run(cases + i, false);
+}
+
+// A convolution that the CPU makes in several passes, against its frames one by one, which are too small for that.
+Test(ops_conv, passes_over_the_weight_agree_with_small_convolutions) {
+  enum { C = 2080, C_OUT = 1024, SIDE = 16, FRAME = SIDE * SIDE };
+  vc_conv op =
+      op_of(&(conv_case){"passes", 1, 2, SIDE, SIDE, C, 0, C_OUT, {1, 3, 3}, .pad = {0, 1, 1}, .after = {0, 1, 1}});
+  float *x = op_values_fine(1, 2 * FRAME * C, 1, 0), *weight = op_values_fine(2, (size_t)C_OUT * C * 9, 1, 0);
+  float *out = malloc(2 * FRAME * C_OUT * sizeof *out), *frame = malloc(FRAME * C_OUT * sizeof *frame);
+  double largest = 0, worst = 0;
+  vc_device *device;
+  vc_error error;
+  size_t bytes, none;
+  op.x[0] = x;
+  op.weight = op_packed(weight, C_OUT, C, op.kernel);
+  op.out = out;
+  cr_assert_eq(vc_cpu_open(&device, 2, &error), VC_OK);
+  cr_assert_eq(vc_backend_cpu.prepare(device, VC_OP_CONV, &op, &bytes, &error), VC_OK);
+  cr_assert(bytes > 0 && bytes < 16 * sizeof(float) * C * C_OUT, "%zu bytes of workspace", bytes);
+  op.workspace = malloc(bytes);
+  cr_assert_eq(vc_backend_cpu.conv(device, &op, &error), VC_OK);
+  for (int f = 0; f < 2; f++) {
+    vc_conv one = op;
+    one.f = one.f_out = 1;
+    one.x[0] = x + f * FRAME * C;
+    one.out = frame;
+    one.workspace = NULL;
+    cr_assert_eq(vc_backend_cpu.prepare(device, VC_OP_CONV, &one, &none, &error), VC_OK);
+    cr_assert_eq(none, 0);
+    cr_assert_eq(vc_backend_cpu.conv(device, &one, &error), VC_OK);
+    for (int i = 0; i < FRAME * C_OUT; i++) {
+      largest = fmax(largest, fabs((double)frame[i]));
+      worst = fmax(worst, fabs((double)frame[i] - (double)out[f * FRAME * C_OUT + i]));
+    }
+  }
+  cr_expect(worst <= 4e-6 * largest, "%g of %g", worst, largest);
+  vc_backend_cpu.close(device);
+  free(op.workspace);
+  free((void *)(uintptr_t)op.weight);
+  free(frame);
+  free(out);
+  free(weight);
+  free(x);
+}
+
+// By tiles of 2 x 2 pixels, a NaN may reach a pixel more than its own neighbours on each side, and no others.
+Test(ops_conv, a_nan_stays_near_where_it_was) {
+  enum { C = 32, SIDE = 24, Y = 9, X = 14 };
+  vc_conv op = op_of(&(conv_case){"nan", 1, 1, SIDE, SIDE, C, 0, C, {1, 3, 3}, .pad = {0, 1, 1}, .after = {0, 1, 1}});
+  float *x = op_values(1, SIDE * SIDE * C, 1, 0), *weight = op_values(2, C * C * 9, 1, 0);
+  float *out = malloc(SIDE * SIDE * C * sizeof *out);
+  vc_device *device;
+  vc_error error;
+  size_t bytes;
+  x[(Y * SIDE + X) * C + 5] = NAN;
+  op.x[0] = x;
+  op.weight = op_packed(weight, C, C, op.kernel);
+  op.out = out;
+  cr_assert_eq(vc_cpu_open(&device, 1, &error), VC_OK);
+  cr_assert_eq(vc_backend_cpu.prepare(device, VC_OP_CONV, &op, &bytes, &error), VC_OK);
+  cr_assert_gt(bytes, 0);
+  op.workspace = malloc(bytes);
+  cr_assert_eq(vc_backend_cpu.conv(device, &op, &error), VC_OK);
+  for (int i = 0; i < SIDE * SIDE * C; i++) {
+    int dy = abs(i / C / SIDE - Y), dx = abs(i / C % SIDE - X);
+    if (dy <= 1 && dx <= 1) cr_expect(isnan(out[i]), "%d, %d", dy, dx);
+    if (dy > 2 || dx > 2) cr_expect(isfinite(out[i]), "%d, %d", dy, dx);
+  }
+  vc_backend_cpu.close(device);
+  free(op.workspace);
+  free((void *)(uintptr_t)op.weight);
+  free(out);
+  free(weight);
+  free(x);
 }
 
 Test(ops_conv, inputs_are_rounded_where_the_weight_is) {

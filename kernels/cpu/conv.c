@@ -4,7 +4,8 @@
 // Kernels along frames only (1x1x1 and 3x1x1) need no copies: what a tile of consecutive pixels reads through one tap
 // is a run of consecutive pixels too. All others copy the pixels that the taps read, row by row, into a slab
 // [tile rows, part of k] that stays in the cache; padding, stride, dilation, enlarging and the join of two inputs are
-// settled in that copy, which costs 5 % of the products at 320 channels. Depthwise kernels are plain loops.
+// settled in that copy, which costs 5 % of the products at 320 channels. Depthwise kernels are plain loops. Large 3x3
+// convolutions go another way altogether: winograd.c.
 //
 // With a weight in bf16 the inputs are rounded as they are copied, so that every kernel goes through the slab.
 #include <string.h>
@@ -275,13 +276,15 @@ static vc_status work(void *context, int64_t item, void *scratch) {
 }
 
 vc_status vc_cpu_conv_prepare(const vc_conv *op, size_t *workspace, vc_error *error) {
-  *workspace = 0;
-  return vc_op_check_conv(op, error);
+  vc_status status = vc_op_check_conv(op, error);
+  *workspace = status == VC_OK ? vc_cpu_winograd_bytes(op) : 0;
+  return status;
 }
 
 vc_status vc_cpu_conv(vc_device *device, const vc_conv *op, vc_error *error) {
   vc_status status = vc_op_check_epilogue(&op->epilogue, false, error);
   if (status != VC_OK) return vc_fail_in(error, status, "op conv");
+  if (vc_cpu_winograd_bytes(op)) return vc_cpu_failed(vc_cpu_winograd(device, op), VC_OP_CONV, error);
   job j = {.op = op, .loops = vc_cpu_loops(device), .path = path_of(op), .bf16 = is_bf16(op), .videos = 1};
   j.c = op->groups > 1 ? op->c[0] : op->c[0] + op->c[1];
   j.taps = op->kernel[0] * op->kernel[1] * op->kernel[2];

@@ -103,6 +103,10 @@ size_t vc_cpu_bf16_bytes(const vc_pack *pack);
 vc_status vc_cpu_pack_bf16(vc_device *device, const vc_pack *pack, const int64_t counts[VC_STACK_MAX], void *to);
 
 vc_status vc_cpu_linear_prepare(const vc_linear *op, size_t *workspace, vc_error *error);
+// Bytes of workspace for winograd.c where that is the way to do a convolution, else 0. Overflow has been ruled out.
+size_t vc_cpu_winograd_bytes(const vc_conv *op);
+vc_status vc_cpu_winograd(vc_device *device, const vc_conv *op);
+
 vc_status vc_cpu_conv_prepare(const vc_conv *op, size_t *workspace, vc_error *error);
 vc_status vc_cpu_group_norm_prepare(const vc_group_norm *op, size_t *workspace, vc_error *error);
 vc_status vc_cpu_layer_norm_prepare(const vc_layer_norm *op, size_t *workspace, vc_error *error);

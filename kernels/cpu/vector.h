@@ -48,6 +48,13 @@ typedef struct vc_cpu_vector {
   // out[i] = sum over taps t of x[t][i] * w[t][i], i < c, w with row stride ldw; a NULL x[t] is a row of zeros
   void (*depthwise)(float *out, const float *const *x, const float *w, int64_t ldw, int64_t taps, int64_t c);
 
+  // The three transforms of winograd.c, of `count` values at a time. Weight: rows w + t * w_step of the nine taps
+  // become rows u + i * u_step of 16 matrices. Input: the 16 pixels of a tile become rows v + i * v_step. Output: rows
+  // m + i * m_step become four pixels.
+  void (*winograd_weight)(float *u, int64_t u_step, const float *w, int64_t w_step, int64_t count);
+  void (*winograd_input)(float *v, int64_t v_step, const float *const pixel[16], int64_t count);
+  void (*winograd_output)(float *const out[4], const float *m, int64_t m_step, int64_t count);
+
   // `count` halves at any alignment to float
   void (*half_to_float)(float *out, const void *in, int64_t count);
 

@@ -220,6 +220,65 @@ static void depthwise(float *out, const float *const *x, const float *w, int64_t
   }
 }
 
+// u = G w G', with G = [1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1]
+static void winograd_weight(float *u, int64_t u_step, const float *w, int64_t w_step, int64_t count) {
+  INDEPENDENT for (int64_t i = 0; i < count; i++) {
+    float row[4][3];
+    UNROLL for (int x = 0; x < 3; x++) {
+      float a = w[x * w_step + i], b = w[(3 + x) * w_step + i], c = w[(6 + x) * w_step + i];
+      row[0][x] = a;
+      row[1][x] = 0.5f * (a + b + c);
+      row[2][x] = 0.5f * (a - b + c);
+      row[3][x] = c;
+    }
+    UNROLL for (int y = 0; y < 4; y++) {
+      float a = row[y][0], b = row[y][1], c = row[y][2];
+      u[4 * y * u_step + i] = a;
+      u[(4 * y + 1) * u_step + i] = 0.5f * (a + b + c);
+      u[(4 * y + 2) * u_step + i] = 0.5f * (a - b + c);
+      u[(4 * y + 3) * u_step + i] = c;
+    }
+  }
+}
+
+// v = B' d B, with B' = [1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1]
+static void winograd_input(float *v, int64_t v_step, const float *const pixel[16], int64_t count) {
+  INDEPENDENT for (int64_t i = 0; i < count; i++) {
+    float row[4][4];
+    UNROLL for (int x = 0; x < 4; x++) {
+      float a = pixel[x][i], b = pixel[4 + x][i], c = pixel[8 + x][i], d = pixel[12 + x][i];
+      row[0][x] = a - c;
+      row[1][x] = b + c;
+      row[2][x] = c - b;
+      row[3][x] = b - d;
+    }
+    UNROLL for (int y = 0; y < 4; y++) {
+      float a = row[y][0], b = row[y][1], c = row[y][2], d = row[y][3];
+      v[4 * y * v_step + i] = a - c;
+      v[(4 * y + 1) * v_step + i] = b + c;
+      v[(4 * y + 2) * v_step + i] = c - b;
+      v[(4 * y + 3) * v_step + i] = b - d;
+    }
+  }
+}
+
+// y = A' m A, with A' = [1 1 1 0; 0 1 -1 -1]
+static void winograd_output(float *const out[4], const float *m, int64_t m_step, int64_t count) {
+  float *to0 = out[0], *to1 = out[1], *to2 = out[2], *to3 = out[3];
+  INDEPENDENT for (int64_t i = 0; i < count; i++) {
+    float row[2][4];
+    UNROLL for (int x = 0; x < 4; x++) {
+      float a = m[x * m_step + i], b = m[(4 + x) * m_step + i], c = m[(8 + x) * m_step + i];
+      row[0][x] = a + b + c;
+      row[1][x] = b - c - m[(12 + x) * m_step + i];
+    }
+    to0[i] = row[0][0] + row[0][1] + row[0][2];
+    to1[i] = row[0][1] - row[0][2] - row[0][3];
+    to2[i] = row[1][0] + row[1][1] + row[1][2];
+    to3[i] = row[1][1] - row[1][2] - row[1][3];
+  }
+}
+
 #ifdef __F16C__
 #include <immintrin.h>
 static void half_to_float(float *out, const void *in, int64_t count) {
@@ -278,6 +337,9 @@ static const vc_cpu_vector table = {
     .transpose = transpose,
     .scale = scale_values,
     .depthwise = depthwise,
+    .winograd_weight = winograd_weight,
+    .winograd_input = winograd_input,
+    .winograd_output = winograd_output,
     .half_to_float = half_to_float,
     .round_bf16 = ROUND_BF16,
     .widen_bf16 = widen_bf16,
