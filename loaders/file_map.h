@@ -17,7 +17,8 @@ vc_status vc_file_map_open(vc_file_map *out, const char *path, vc_error *error);
 void vc_file_map_close(vc_file_map *map);
 
 // Have the pages of [data, data + size) read ahead, read them, or give them back, when that range lies in the map; else
-// nothing happens. Bytes of pages that were given back, some around the range among them, stay readable and are fetched again.
+// nothing happens. Bytes of pages that were given back, some around the range among them, stay readable and are fetched
+// again.
 void vc_file_map_will_need(const vc_file_map *map, const void *data, size_t size);
 void vc_file_map_fetch(const vc_file_map *map, const void *data, size_t size);
 void vc_file_map_drop(const vc_file_map *map, const void *data, size_t size);

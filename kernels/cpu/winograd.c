@@ -22,7 +22,7 @@ enum {
   GROUP = 2,         // column tiles an item, which share the transformed inputs
   LEAST_CHANNELS = 32,
   LEAST_PIXELS = 512,
-  WORKSPACE = 128 << 20,  // bytes of the weight's matrices at a time
+  WORKSPACE = 64 << 20,  // bytes of the weight's matrices at a time
 };
 
 typedef struct thread_memory {
