@@ -38,7 +38,8 @@ class Stage:
         for p in (p for module in modules.values() for p in module.parameters() if p.dim() == 4):
             p.data = p.data.contiguous(memory_format=torch.channels_last)
         self.parameters = [p for m in modules.values() for p in m.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.parameters, rate, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True)
+        self.optimizer = torch.optim.AdamW(self.parameters, rate, betas=(0.9, 0.98), weight_decay=weight_decay,
+                                           fused=True)
         self.trained = self.modules.get(average)
         if average:
             self.modules["average"] = copy.deepcopy(self.trained).requires_grad_(False)
