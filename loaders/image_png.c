@@ -193,6 +193,7 @@ static void write_picture(png_job *job) {
   png_set_write_fn(job->png, job, write_bytes, flush_nothing);
   png_set_IHDR(job->png, job->info, (png_uint_32)job->image.width, (png_uint_32)job->image.height, 8,
                PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  png_set_compression_level(job->png, 3);  // 6, the default, takes over twice as long and saves 4 % of the bytes
   if (job->text_count) png_set_text(job->png, job->info, job->text, job->text_count);
   png_write_info(job->png, job->info);
   for (int y = 0; y < job->image.height; y++)
