@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/network_graphs.h"
@@ -21,12 +20,6 @@ enum {
   MAX_THREADS = 256,
   HUGE_PAGE = 2 << 20
 };
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 // ---- disk
 
@@ -54,7 +47,7 @@ static double cached_share(const char *path, size_t size) {
   return pages ? (double)here / (double)pages : 0;
 }
 
-static vc_status measure_disk(vc_load_result *r, vc_error *error) {
+static vc_status measure_disk(vc_load_result *r, double *seconds, vc_error *error) {
   vc_status status = forget_file(r->path, error);
   if (status) return status;
   if (cached_share(r->path, (size_t)r->file_bytes) > 0.1)
@@ -63,12 +56,13 @@ static vc_status measure_disk(vc_load_result *r, vc_error *error) {
   char *buffer = malloc(READ_BYTES);
   int fd = open(r->path, O_RDONLY | O_CLOEXEC);
   ssize_t got = -1;
-  double start = now(), total = 0;
+  double start = vc_clock_now();
   if (buffer && fd >= 0) {
     posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    while ((got = read(fd, buffer, READ_BYTES)) > 0) total += (double)got;
+    while ((got = read(fd, buffer, READ_BYTES)) > 0) {
+    }
   }
-  r->read_speed = total / (now() - start);
+  *seconds = vc_clock_now() - start;
   if (fd >= 0) close(fd);
   free(buffer);
   return got ? vc_fail(error, VC_FAILED, "%s: cannot be read: %s", r->path, strerror(errno)) : VC_OK;
@@ -95,7 +89,7 @@ static double copy_speed(char *to, size_t size, const char *from, int threads) {
   copy_part part[MAX_THREADS];
   int started = 0;
   size_t each = size / (size_t)threads;
-  double start = now();
+  double start = vc_clock_now();
   for (int i = 0; i < threads; i++) {
     part[i] = (copy_part){.to = to + (size_t)i * each, .from = from, .size = each};
     if (pthread_create(&part[i].thread, NULL, copy_main, &part[i])) break;
@@ -103,20 +97,19 @@ static double copy_speed(char *to, size_t size, const char *from, int threads) {
   }
   for (int i = started; i < threads; i++) copy_main(&part[i]);
   for (int i = 0; i < started; i++) pthread_join(part[i].thread, NULL);
-  return (double)(each * (size_t)threads) / (now() - start);
+  return (double)(each * (size_t)threads) / (vc_clock_now() - start);
 }
 
 // Into memory that the process has just got, as the backend gets it: as much of it as the weights take, since what a
 // system gives first may be faster or slower than the rest.
-static vc_status measure_fresh(vc_load_result *r, int threads, vc_error *error) {
+static vc_status measure_fresh(vc_load_result *r, int threads, double *seconds, vc_error *error) {
   size_t size = ((size_t)r->weight_bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
   char *from = malloc(COPY_BYTES), *to = aligned_alloc(HUGE_PAGE, size);
   vc_status status = from && to ? VC_OK : vc_fail(error, VC_NO_MEMORY, "no memory to measure copying with");
   if (!status) {
     memset(from, 1, COPY_BYTES);
     madvise(to, size, MADV_HUGEPAGE);
-    double speed = copy_speed(to, size, from, threads);
-    if (speed > r->fresh_speed) r->fresh_speed = speed;
+    *seconds = r->weight_bytes / copy_speed(to, size, from, threads);
   }
   free(from);
   free(to);
@@ -170,7 +163,7 @@ static vc_status load_once(vc_load_result *r, const vc_load_options *o, double *
   vc_device *device = NULL;
   vc_parameters *parameters = NULL;
   reset_peak();
-  double start = now();
+  double start = vc_clock_now();
   vc_status status = vc_model_open(&model, o->folder, NULL, error);
   if (status) return status;
   status = vc_model_weights(&model, o->network, &source, &weights, error);
@@ -179,7 +172,7 @@ static vc_status load_once(vc_load_result *r, const vc_load_options *o, double *
   if (!status) status = vc_parameters_new(&parameters, &vc_backend_cpu, device, VC_F32, error);
   for (int i = 0; i < graphs.count && !status; i++)
     status = vc_parameters_load(parameters, graphs.graph[i], &weights, cancelled, NULL, error);
-  *seconds = now() - start;
+  *seconds = vc_clock_now() - start;
   if (!status) r->weight_bytes = (double)vc_parameters_bytes(parameters);
   r->peak_bytes = fmax(r->peak_bytes, peak_bytes());
   vc_parameters_free(parameters);
@@ -206,39 +199,62 @@ static vc_status find_file(vc_load_result *r, const vc_load_options *o, vc_error
   return VC_OK;
 }
 
+// Everything once: reading, loading from the disk, copying, loading from the cache.
+static vc_status run_once(vc_load_result *r, const vc_load_options *o, int threads, double seconds[4],
+                          bool (*cancelled)(void *opaque), vc_error *error) {
+  vc_status status = measure_disk(r, &seconds[0], error);
+  if (!status) status = forget_file(r->path, error);
+  if (!status) status = load_once(r, o, &seconds[1], cancelled, error);
+  if (!status) status = measure_fresh(r, threads, &seconds[2], error);
+  return status ? status : load_once(r, o, &seconds[3], cancelled, error);
+}
+
 vc_status vc_load_measure(vc_load_result *out, const vc_load_options *o, bool (*cancelled)(void *opaque),
                           vc_error *error) {
+  vc_samples samples[6] = {{.count = 0}};  // as the timings below
   int threads = o->threads > 0 ? o->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
   if (threads > MAX_THREADS) threads = MAX_THREADS;
   vc_status status = find_file(out, o, error);
   if (!status) status = measure_copy(out, threads, error);
-  if (!status) status = measure_disk(out, error);
-  if (!status) status = forget_file(out->path, error);
-  if (!status) status = load_once(out, o, &out->cold_seconds, cancelled, error);
   for (int i = 0; i < o->runs && !status; i++) {
-    double seconds;
-    status = measure_fresh(out, threads, error);
-    if (!status) status = load_once(out, o, &seconds, cancelled, error);
-    if (!i || seconds < out->warm_seconds) out->warm_seconds = seconds;
+    double seconds[4] = {0};
+    status = run_once(out, o, threads, seconds, cancelled, error);
+    for (int k = 0; k < 4; k++) vc_samples_add(&samples[k], seconds[k]);
+    vc_samples_add(&samples[4], seconds[0] / seconds[1]);
+    vc_samples_add(&samples[5], seconds[2] / seconds[3] * (out->file_bytes / out->weight_bytes + 1) / 2);
   }
-  out->cold_speed = out->file_bytes / out->cold_seconds;
-  out->warm_speed = (out->file_bytes + out->weight_bytes) / 2 / out->warm_seconds;
+  vc_timing *const timings[] = {&out->read_seconds, &out->cold_seconds, &out->fresh_seconds,
+                                &out->warm_seconds, &out->cold_share,   &out->warm_share};
+  for (int k = 0; k < 6; k++) *timings[k] = vc_samples_timing(&samples[k]);
   return status;
 }
 
 // ---- printing
 
+static void print_share(FILE *out, const char *name, const vc_timing *seconds, const vc_timing *share, double speed,
+                        const char *what) {
+  fprintf(out, "  %s  %7.3f s, %5.1f %% (%.1f to %.1f in %d runs) of %s, %.1f MB/s\n", name, seconds->median,
+          100 * share->median, 100 * share->least, 100 * share->most, share->runs, what, speed * 1e-6);
+}
+
 void vc_load_print(FILE *out, const vc_load_result *r) {
   fprintf(out, "%s  %s, %.1f MiB, %.1f MiB as used\n", r->network, r->path, r->file_bytes / 1048576,
           r->weight_bytes / 1048576);
-  fprintf(out, "  cold  %7.3f s, %7.1f MB/s, %5.1f %% of the disk's %.1f MB/s\n", r->cold_seconds, r->cold_speed * 1e-6,
-          100 * r->cold_speed / r->read_speed, r->read_speed * 1e-6);
-  fprintf(out, "  warm  %7.3f s, %7.1f MB/s, %5.1f %% of a copy into new memory, %.1f MB/s\n", r->warm_seconds,
-          r->warm_speed * 1e-6, 100 * r->warm_speed / r->fresh_speed, r->fresh_speed * 1e-6);
-  fprintf(out, "        %30.1f %% of a copy between memory in use, %.1f MB/s\n", 100 * r->warm_speed / r->copy_speed,
-          r->copy_speed * 1e-6);
+  print_share(out, "cold", &r->cold_seconds, &r->cold_share, r->file_bytes / r->read_seconds.median,
+              "reading the file");
+  print_share(out, "warm", &r->warm_seconds, &r->warm_share, r->weight_bytes / r->fresh_seconds.median,
+              "a copy into new memory");
+  fprintf(out, "  a copy between memory in use: %.1f MB/s\n", r->copy_speed * 1e-6);
   fprintf(out, "  peak  %.1f MiB: the weights as used and %.1f MiB\n", r->peak_bytes / 1048576,
           (r->peak_bytes - r->weight_bytes) / 1048576);
+}
+
+static void add_share(cJSON *item, const char *name, const vc_timing *share) {
+  cJSON *values = cJSON_AddObjectToObject(item, name);
+  cJSON_AddNumberToObject(values, "median", share->median);
+  cJSON_AddNumberToObject(values, "least", share->least);
+  cJSON_AddNumberToObject(values, "most", share->most);
+  cJSON_AddNumberToObject(values, "runs", share->runs);
 }
 
 vc_status vc_load_print_json(FILE *out, const vc_load_result *results, int count, vc_error *error) {
@@ -249,14 +265,13 @@ vc_status vc_load_print_json(FILE *out, const vc_load_result *results, int count
     cJSON_AddStringToObject(item, "network", r->network);
     cJSON_AddNumberToObject(item, "file_bytes", r->file_bytes);
     cJSON_AddNumberToObject(item, "weight_bytes", r->weight_bytes);
-    cJSON_AddNumberToObject(item, "disk_bytes_per_second", r->read_speed);
+    cJSON_AddNumberToObject(item, "disk_bytes_per_second", r->file_bytes / r->read_seconds.median);
     cJSON_AddNumberToObject(item, "copy_bytes_per_second", r->copy_speed);
-    cJSON_AddNumberToObject(item, "fresh_copy_bytes_per_second", r->fresh_speed);
-    cJSON_AddNumberToObject(item, "cold_seconds", r->cold_seconds);
-    cJSON_AddNumberToObject(item, "warm_seconds", r->warm_seconds);
-    cJSON_AddNumberToObject(item, "cold_share", r->cold_speed / r->read_speed);
-    cJSON_AddNumberToObject(item, "warm_share", r->warm_speed / r->copy_speed);
-    cJSON_AddNumberToObject(item, "warm_share_of_fresh_copy", r->warm_speed / r->fresh_speed);
+    cJSON_AddNumberToObject(item, "fresh_copy_bytes_per_second", r->weight_bytes / r->fresh_seconds.median);
+    cJSON_AddNumberToObject(item, "cold_seconds", r->cold_seconds.median);
+    cJSON_AddNumberToObject(item, "warm_seconds", r->warm_seconds.median);
+    add_share(item, "cold_share", &r->cold_share);
+    add_share(item, "warm_share", &r->warm_share);
     cJSON_AddNumberToObject(item, "peak_bytes", r->peak_bytes);
     cJSON_AddItemToArray(root, item);
   }

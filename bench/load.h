@@ -4,26 +4,29 @@
 
 #include <stdio.h>
 
+#include "bench/clock.h"
 #include "engine/model.h"
 
-// One network. Speeds are bytes a second.
+// One network. Speeds are bytes a second. In each run the file is read from the disk, loaded from the disk, memory is
+// filled and the file loaded from the system's cache; a share compares two neighbours, since what a machine's disk and
+// memory give changes from minute to minute.
 typedef struct vc_load_result {
   const char *network;
   char path[4096];
   double file_bytes, weight_bytes;  // of the file, and of the weights as used
-  double read_speed;                // of the disk: the file read from its beginning to its end, not cached
   double copy_speed;                // of memory: bytes copied between two blocks that are in use, by all threads
-  double fresh_speed;               // the same into as much memory as the weights take, which the process has just got
-  double cold_seconds, warm_seconds;
-  double cold_speed;  // of loading: the file's bytes
-  double warm_speed;  // of loading: the mean of the bytes read and written, as for a copy
-  double peak_bytes;  // of the process while loading, as the system counts it; 0 where it does not tell
+  vc_timing read_seconds;           // the file from its beginning to its end, not cached
+  vc_timing fresh_seconds;          // copying into as much memory as the weights take, which the process has just got
+  vc_timing cold_seconds, warm_seconds;
+  vc_timing cold_share;  // of reading's speed; both count the file's bytes
+  vc_timing warm_share;  // of the copy's speed; both count the mean of the bytes read and written
+  double peak_bytes;     // of the process while loading, as the system counts it; 0 where it does not tell
 } vc_load_result;
 
 typedef struct vc_load_options {
   const char *folder;
   vc_network network;
-  int threads, runs;  // of the warm loading the fastest run counts
+  int threads, runs;
 } vc_load_options;
 
 // VC_UNSUPPORTED when the system keeps the file in its cache although asked not to.

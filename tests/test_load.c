@@ -18,7 +18,7 @@ static void enter(void) {
 }
 
 Test(bench_load, times_are_told_with_what_they_are_measured_by, .init = enter, .fini = program_leave) {
-  const program_result *r = program_run("bench load --model model --runs 1 --threads 1 --json");
+  const program_result *r = program_run("bench load --model model --runs 2 --threads 1 --json");
   if (r->exit_status) {
     // Folders that live in memory cannot be dropped from it.
     cr_expect(strstr(r->err, "the system keeps it in memory"), "%s", r->err);
@@ -34,6 +34,15 @@ Test(bench_load, times_are_told_with_what_they_are_measured_by, .init = enter, .
   for (size_t i = 0; i < sizeof positive / sizeof *positive; i++) {
     const cJSON *number = cJSON_GetObjectItem(item, positive[i]);
     cr_expect(cJSON_IsNumber(number) && number->valuedouble > 0, "%s", positive[i]);
+  }
+  static const char *const shares[] = {"cold_share", "warm_share"};
+  for (int i = 0; i < 2; i++) {
+    const cJSON *share = cJSON_GetObjectItem(item, shares[i]);
+    double least = cJSON_GetNumberValue(cJSON_GetObjectItem(share, "least")),
+           median = cJSON_GetNumberValue(cJSON_GetObjectItem(share, "median")),
+           most = cJSON_GetNumberValue(cJSON_GetObjectItem(share, "most"));
+    cr_expect(0 < least && least <= median && median <= most, "%s: %g, %g, %g", shares[i], least, median, most);
+    cr_expect_eq(cJSON_GetNumberValue(cJSON_GetObjectItem(share, "runs")), 2);
   }
   cJSON_Delete(json);
 }

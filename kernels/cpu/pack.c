@@ -4,6 +4,9 @@
 //   CONV           [taps, c, c_out], from [c_out, c, taps] or, transposed, from [c, c_out, taps]
 // Weights in bf16 are another matter: pack_bf16.c. None depends on how many rows the op will have.
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "kernels/cpu/cpu.h"
 
@@ -11,7 +14,7 @@ enum {
   CHUNK = 1 << 16,          // values of an item of a plain conversion
   BLOCK_OUT = 64,           // rows of a source that an item transposes: 256 bytes of every row of the result
   BLOCK_IN = VC_TAPS_MAX,   // values of each of them at most, twice in scratch
-  BLOCK_LINE = 512,         // values of each where a channel has few taps: 128 KB at a time
+  BLOCK_LINE = 1536,        // values of each where a channel has few taps: block and result fit a core's own cache
   SPREAD_VALUES = 1 << 16,  // values of a transposed kernel that are in scratch at a time
   PAGE = 4096,
   HUGE_PAGE = 2 << 20,
@@ -52,6 +55,23 @@ static void prefetch(const vc_tensor *source, int64_t first, int64_t count) {
   for (size_t at = 0; at < (size_t)count * vc_dtype_size(source->dtype); at += 64) __builtin_prefetch(from + at);
 }
 
+// Past the caches: what is written is not read soon, and memory need not be read before it is written.
+static void stream(float *to, const float *from, int64_t count) {
+#ifdef __SSE2__
+  if ((uintptr_t)to % 16 == 0 && count % 4 == 0) {
+    for (int64_t i = 0; i < count; i += 4) _mm_stream_ps(to + i, _mm_loadu_ps(from + i));
+    return;
+  }
+#endif
+  memcpy(to, from, (size_t)count * sizeof *to);
+}
+
+static void finish_stream(void) {
+#ifdef __SSE2__
+  _mm_sfence();  // other threads see it
+#endif
+}
+
 static vc_status transpose_work(void *context, int64_t item, void *scratch) {
   const job *j = context;
   int64_t out0 = item / j->c_blocks * BLOCK_OUT, c0 = item % j->c_blocks * j->c_step;
@@ -66,8 +86,8 @@ static vc_status transpose_work(void *context, int64_t item, void *scratch) {
   j->loops->transpose(turned, outs, block, outs, line, line, 1);
   for (int64_t tap = 0; tap < j->taps; tap++)
     for (int64_t i = 0; i < channels; i++)
-      memcpy(j->to + (tap * j->c + c0 + i) * j->columns + j->first + out0, turned + (i * j->taps + tap) * outs,
-             (size_t)outs * sizeof(float));
+      stream(j->to + (tap * j->c + c0 + i) * j->columns + j->first + out0, turned + (i * j->taps + tap) * outs, outs);
+  finish_stream();
   return VC_OK;
 }
 
@@ -143,7 +163,8 @@ vc_status vc_cpu_pack(vc_device *device, const vc_pack *p, void *to, vc_error *e
       j.columns = p->rows;
       j.first = done;
       done += j.outer;
-      j.c_step = BLOCK_LINE / j.taps < 1 ? 1 : BLOCK_LINE / j.taps;
+      j.c_blocks = (j.c * j.taps + BLOCK_LINE - 1) / BLOCK_LINE;
+      j.c_step = (j.c + j.c_blocks - 1) / j.c_blocks;
       j.c_blocks = (j.c + j.c_step - 1) / j.c_step;
       status = vc_cpu_parallel(device, (j.outer + BLOCK_OUT - 1) / BLOCK_OUT * j.c_blocks, transpose_work, &j);
     } else if (spread) {
