@@ -3,14 +3,16 @@
 What a batch costs on a GPU is mostly fixed, so everything that a step needs stands ready on the device: `Clips` makes
 the entries of a pool (stage.py), with latents, pictures and features of three captions; each step takes some of them.
 """
+import math
 import random
 
 import torch
+import torch.nn.functional as F
 
 import captions
 import world
 from clip import clip_pixels
-from stage import Pool, Stage, autocast, compiled, say, signed
+from stage import Pool, Stage, autocast, compiled, processes, rank, say, signed
 from torch_layers import Options
 from torch_model import (ENCODERS, Attention, ResidualBlock, SpatialTransformer, TemporalConv, TemporalTransformer,
                          UNet)
@@ -20,7 +22,7 @@ from torch_vae import LATENT_SCALE
 FULL, STILL_WORDS, COLORLESS, NO_WORDS = range(4)
 VISUAL = ("depthmap", "sketch", "motion", "mask", "local_image", "single_sketch")
 ROLES = [
-    (27, FULL, False, ()), (3, COLORLESS, False, ()), (5, NO_WORDS, False, ()),
+    (33, FULL, False, ()), (1, COLORLESS, False, ()), (4, NO_WORDS, False, ()),
     (6, STILL_WORDS, False, ("motion",)), (2, NO_WORDS, False, ("motion",)),
     (5, STILL_WORDS, False, ("sketch",)), (1, NO_WORDS, False, ("sketch",)),
     (4, STILL_WORDS, False, ("depthmap",)), (1, NO_WORDS, False, ("depthmap",)),
@@ -28,21 +30,25 @@ ROLES = [
     (1, NO_WORDS, False, ("single_sketch",)),
     (5, FULL, False, ("local_image",)), (2, STILL_WORDS, False, ("local_image",)), (1, NO_WORDS, False, ("local_image",)),
     (6, STILL_WORDS, False, ("mask",)), (2, NO_WORDS, False, ("mask",)),
-    (8, COLORLESS, True, ()), (2, NO_WORDS, True, ()),
+    (6, COLORLESS, True, ()), (2, NO_WORDS, True, ()),
     (2, STILL_WORDS, False, ("motion", "local_image")), (2, COLORLESS, True, ("sketch",)),
     (2, COLORLESS, True, ("motion",)), (2, COLORLESS, True, ("depthmap",)),
     (1, FULL, False, ("single_sketch", "motion")),
     (1, STILL_WORDS, False, ("mask", "sketch")), (1, STILL_WORDS, False, ("depthmap", "sketch", "local_image")),
-    (3, STILL_WORDS, True, VISUAL)]
+    (2, STILL_WORDS, True, VISUAL)]
 FIRST_ONLY = ("local_image", "single_sketch")  # one frame, the same for all
 LATENT = world.SIZE // 8
+TRACK_WEIGHT = 0.03  # of the throw-away head's error beside the noise's
 
 
 def roles():
-    """The hundred samples of ROLES in a mixed order: -> [(words, style, conditions)]."""
-    table = [role[1:] for role in ROLES for _ in range(role[0])]
-    random.Random(0).shuffle(table)
-    return table
+    """The hundred samples of ROLES, each role's spread evenly: -> [(words, style, conditions)]."""
+    rng = random.Random(0)
+    places = []
+    for count, *role in ROLES:
+        phase = rng.random()
+        places += [((k + phase) / count, tuple(role)) for k in range(count)]
+    return [role for _, role in sorted(places, key=lambda place: place[0])]
 
 
 # ---- the model
@@ -135,7 +141,16 @@ class Clips:
         codec = (torch.rand(n, generator=g) < 0.5)[:, None, None, None, None]
         motion = torch.where(codec, world.motion_blocks(scenes, g), world.motion_blocks(scenes))
         return {"frames": frames, "depth": depth, "sketch": sketch, "latent": latent, "motion": motion.to(a.device),
+                "track": track(scenes).to(a.device),
                 "text": texts.unflatten(0, (n, -1)), "style": self.clip.visual(clip_pixels(style)).float()}
+
+
+def track(scenes):
+    """[n, FRAMES, 4]: of the first shape the place (in 16 pixels) and the radius (logarithm) against their means over the
+    clip; then 1, or 0 where there is a second shape."""
+    path, size = scenes.path[:, 0] / 16, 3 * scenes.radii[:, 0].log()
+    alone = (1 - scenes.two).float().view(-1, 1, 1).expand(-1, world.FRAMES, 1)
+    return torch.cat([path - path.mean(1, keepdim=True), (size - size.mean(1, keepdim=True))[..., None], alone], 2)
 
 
 def condition(name, batch, rows):
@@ -155,41 +170,74 @@ def condition(name, batch, rows):
     return torch.cat([signed(frames) * keep, keep], 1)
 
 
-class Step(torch.nn.Module):
-    """The network on a batch whose rows have fixed roles, so that shapes and row numbers are constants when compiled.
+class Roles:
+    """What the rows of each batch stand for. A batch of n takes n turns of the table (`roles`), so a hundred rows hold it
+    all. Shapes do not depend on the batch: of a condition as many rows are encoded as the fullest batch has, and those
+    that a batch does not need count nothing.
 
     There are always 78 tokens. The last is the style image's; in rows without one it is that of the zero image, as in
     the unconditional pass beside a style image, or a second copy of the last padding token: nearly as if there were 77."""
 
-    def __init__(self, model, empty, table, still):
+    def __init__(self, n, still, device):
+        table, self.batches = roles(), []
+        for start in range(0, 100, math.gcd(n, 100)):
+            rows = [table[(start + i) % 100] for i in range(n)]
+            words = torch.tensor([STILL_WORDS if still and w == FULL else w for w, _, _ in rows])
+            style = torch.tensor([s for _, s, _ in rows])
+            zero = torch.tensor([(start + i) % 2 == 0 for i in range(n)])
+            self.batches.append({"words": words.clamp(max=COLORLESS), "silent": (words == NO_WORDS)[:, None, None],
+                                 "style": style.float()[:, None], "token": (style | zero)[:, None],
+                                 "having": {name: [i for i, (_, _, c) in enumerate(rows) if name in c]
+                                            for name in VISUAL if not (still and name == "motion")}})
+        self.counts = {name: max(len(batch["having"][name]) for batch in self.batches)
+                       for name in self.batches[0]["having"]}
+        for batch in self.batches:
+            having = batch.pop("having")
+            for name, count in self.counts.items():
+                idle = count - len(having[name])
+                batch["rows_" + name] = torch.tensor(having[name] + [0] * idle)
+                batch["used_" + name] = torch.tensor([1.0] * len(having[name]) + [0.0] * idle).view(-1, 1, 1, 1, 1)
+        self.batches = [{key: value.to(device) for key, value in batch.items()} for batch in self.batches]
+        self.stride = n // math.gcd(n, 100)
+
+    def at(self, turn):
+        return self.batches[turn * self.stride % len(self.batches)]
+
+
+class Head(torch.nn.Module):
+    """A throw-away layer; what comes in is scaled down so far that an optimizer's step changes little."""
+
+    def __init__(self, width):
         super().__init__()
-        self.model = model
-        words = torch.tensor([STILL_WORDS if still and w == FULL else w for w, _, _ in table])
-        silent = words == NO_WORDS
-        style = torch.tensor([s for _, s, _ in table])
-        zero = torch.tensor([(i + i // 100) % 2 == 0 for i in range(len(table))])
-        for name, value in (("words", words.clamp(max=COLORLESS)), ("silent", silent[:, None, None]),
-                            ("style", style.float()[:, None]), ("token", (style | zero)[:, None]), ("empty", empty)):
-            self.register_buffer(name, value.to(empty.device))
-        self.rows = [name for name in VISUAL if self.having(table, name) and not (still and name == "motion")]
-        for name in self.rows:
-            self.register_buffer("rows_" + name, torch.tensor(self.having(table, name), device=empty.device))
+        self.layer = torch.nn.Linear(width, 3)
 
-    @staticmethod
-    def having(table, name):
-        return [i for i, (_, _, names) in enumerate(table) if name in names]
+    def forward(self, x):
+        return self.layer(F.layer_norm(x.float(), x.shape[1:]) * x.shape[1] ** -0.5)
 
-    def forward(self, batch, noisy, t):
+
+class Step(torch.nn.Module):
+    """The network on a batch whose rows have roles; conditions: those that some rows have; head: tells the track (above)
+    from what comes out of the middle block. -> noise, track [n, frames, 3]."""
+
+    def __init__(self, model, head, empty, conditions):
+        super().__init__()
+        self.model, self.head, self.conditions = model, head, list(conditions)
+        self.register_buffer("empty", empty)
+
+    def forward(self, batch, roles, noisy, t):
         model, (n, _, f) = self.model, noisy.shape[:3]
-        text = batch["text"][torch.arange(n, device=noisy.device), self.words].float()
-        text = torch.where(self.silent, self.empty, text)
-        style = torch.where(self.token, model.pre_image_condition(batch["style"] * self.style).float(), text[:, -1])
+        text = batch["text"][torch.arange(n, device=noisy.device), roles["words"]].float()
+        text = torch.where(roles["silent"], self.empty, text)
+        image = model.pre_image_condition(batch["style"] * roles["style"]).float()
+        style = torch.where(roles["token"], image, text[:, -1])
         concat = noisy.new_zeros(n, f, model.cfg.concat_dim, LATENT, LATENT)
-        for name in self.rows:
-            rows = getattr(self, "rows_" + name)
+        for name in self.conditions:
+            rows, used = roles["rows_" + name], roles["used_" + name]
             code = model.encode(name, condition(name, batch, rows)).unflatten(0, (len(rows), -1)).float()
-            concat = concat.index_add(0, rows, code.expand(-1, f, -1, -1, -1))
-        return model.denoise(noisy, t, torch.cat([text, style[:, None]], 1), concat.flatten(0, 1))
+            concat = concat.index_add(0, rows, (code * used).expand(-1, f, -1, -1, -1))
+        middle = []
+        noise = model.denoise(noisy, t, torch.cat([text, style[:, None]], 1), concat.flatten(0, 1), middle)
+        return noise, self.head(middle[0].flatten(1)).unflatten(0, (n, f))
 
 
 def alphas_cumprod(device):
@@ -197,20 +245,38 @@ def alphas_cumprod(device):
     return torch.cumprod(1 - betas, 0).float().to(device)
 
 
-def draw_noise(x, alphas):
+# Mean squared error of the clean latent at some timesteps, single frames, of a model that was far along. Divided by it,
+# all timesteps weigh the same; otherwise what nobody can know, where the shape is at first, would weigh most.
+ERRORS = {0: 0.004, 150: 0.0144, 300: 0.030, 400: 0.047, 500: 0.068, 600: 0.10, 700: 0.14, 800: 0.21, 900: 0.30, 999: 0.39}
+
+
+def usual_errors(device):
+    """[1000], log-linear between the entries of ERRORS."""
+    table, at = list(ERRORS.items()), torch.arange(1000, dtype=torch.float32, device=device)
+    out = torch.empty_like(at)
+    for (a, low), (b, high) in zip(table, table[1:]):
+        rows = (at >= a) & (at <= b)
+        out[rows] = low * (high / low) ** ((at[rows] - a) / (b - a))
+    return out
+
+
+def draw_noise(x, alphas, usual):
     """-> noise, noisy latents, timesteps, weights of the squared errors.
 
-    Late timesteps come up more often. There the noise gets an offset of its own for each channel, which hides the
-    channels' means: this schedule shows them even at t = 999, where the words must supply them. In terms of the
-    clean latent's error the weight is the signal-to-noise ratio within 1/4 and 5: what is where is decided where
-    the predicted noise hardly shows it."""
+    Half of the timesteps are spread evenly, half are near 550, where outlines are decided: earlier a shape is a
+    place and a colour, later its outline shows through the noise. At late ones the noise gets an offset of its own for
+    each channel, which hides the channels' means: this schedule shows them even at t = 999, where the words must
+    supply them."""
     n, device = len(x), x.device
-    t = (1000 * torch.rand(n, device=device) ** 0.7).long().clamp(max=999)
+    even = (torch.randperm(n, device=device) + torch.rand(n, device=device)) / n
+    near = torch.rand(n, device=device) < 0.5
+    even = torch.where(near, (0.55 + 0.15 * 2 ** 0.5 * torch.erfinv(2 * even - 1)) % 1, even)
+    t = (1000 * even).long().clamp(0, 999)
     offset = 0.4 * ((t - 300) / 400).clamp(0, 1).view(-1, 1, 1, 1, 1)
     noise = torch.randn_like(x) + offset * torch.randn(n, 4, 1, 1, 1, device=device)
     a = alphas[t].view(-1, 1, 1, 1, 1)
     ratio = (a / (1 - a)).flatten()
-    return noise, a.sqrt() * x + (1 - a).sqrt() * noise, t, ratio.clamp(0.25, 5) / ratio
+    return noise, a.sqrt() * x + (1 - a).sqrt() * noise, t, 0.1 / (ratio * usual[t])
 
 
 def take(pool, n, still):
@@ -221,35 +287,37 @@ def take(pool, n, still):
         frame = torch.randint(world.FRAMES, (n,), device=index.device)
         batch |= {key: pool.data[key][index, frame][:, None] for key in ("frames", "depth", "sketch", "latent")}
     else:
-        batch |= {key: pool.data[key][index] for key in ("frames", "depth", "sketch", "latent", "motion")}
+        batch |= {key: pool.data[key][index] for key in ("frames", "depth", "sketch", "latent", "motion", "track")}
     return batch
 
 
 class Trainer:
-    def __init__(self, a, model, pool, empty):
-        self.a, self.pool, self.empty, self.alphas = a, pool, empty, alphas_cumprod(a.device)
-        self.table, self.models, self.steps = roles(), {False: model, True: without_time(model)}, {}
+    def __init__(self, a, model, head, pool, empty):
+        self.a, self.pool, self.kinds = a, pool, {}
+        self.alphas, self.usual = alphas_cumprod(a.device), usual_errors(a.device)
+        for still, network, n in ((False, model, a.clips_batch), (True, without_time(model), a.frames_batch)):
+            table = Roles(n, still, a.device)
+            self.kinds[still] = n, table, compiled(a, Step(network, head, empty, table.counts))
 
-    def step(self, at, n, still):
-        """What has the turn of the at-th batch: small batches go through the table, large ones hold it all."""
-        start = at * n % 100 if n < 100 else 0
-        if (start, still) not in self.steps:
-            table = [self.table[(start + i) % 100] for i in range(n)]
-            step = Step(self.models[still], self.empty, table, still)
-            self.steps[start, still] = step, compiled(self.a, step)
-        return self.steps[start, still]
-
-    def loss(self, at, still):
-        n = self.a.frames_batch if still else self.a.clips_batch
-        step, run = self.step(at, n, still)
-        batch = take(self.pool, n, still)
-        if "mask" in step.rows:
-            batch["mask"] = world.masks(len(step.rows_mask), self.a.device)
-        noise, noisy, t, weight = draw_noise(batch.pop("latent").transpose(1, 2), self.alphas)
+    def loss(self, turn, still):
+        """-> the loss, and what is shown of it."""
+        n, table, run = self.kinds[still]
+        batch, row = take(self.pool, n, still), table.at(turn)
+        batch["mask"] = world.masks(table.counts["mask"], self.a.device)
+        track = batch.pop("track", None)
+        noise, noisy, t, weight = draw_noise(batch.pop("latent").transpose(1, 2), self.alphas, self.usual)
         with autocast(self.a):
-            guess = run(batch, noisy, t)
-        error = (guess.float() - noise).pow(2).mean((1, 2, 3, 4))
-        return (error * weight).mean(), error.mean()
+            guess, moved = run(batch, row, noisy, t)
+        error = ((guess.float() - noise).pow(2).mean((1, 2, 3, 4)) * weight).mean()
+        if still:
+            return error, {"frames": error}
+        lost = ((moved.float() - track[..., :3]).pow(2) * track[..., 3:]).mean()
+        return error + TRACK_WEIGHT * lost, {"clips": error, "track": lost}
+
+
+def hidden_matrix(name, p):
+    """Neither vectors nor the first and the last layer."""
+    return p.dim() > 1 and not name.startswith(("input_blocks.0.0.", "out.", "layer."))
 
 
 def train(a, minutes, cfg, start, vae, clip, pidinet):
@@ -257,7 +325,10 @@ def train(a, minutes, cfg, start, vae, clip, pidinet):
     model = suit(new_unet(cfg), a.device)
     if start is not None:
         model.load_state_dict(start)
-    stage = Stage(a, "unet", {"model": model}, a.rate, minutes, warmup=200, average="model", decay=a.decay)
+    narrowest = LATENT >> (len(cfg.dim_mult) - 1)
+    head = Head(cfg.dim * cfg.dim_mult[-1] * narrowest ** 2).to(a.device)
+    stage = Stage(a, "unet", {"model": model, "head": head}, a.rate, minutes, warmup=200, average="model",
+                  decay=a.decay, by_muon=hidden_matrix)
     if stage.done:
         return
     say(f"unet: {sum(p.numel() for p in model.parameters())} parameters; drawing {a.pool} clips")
@@ -267,10 +338,11 @@ def train(a, minutes, cfg, start, vae, clip, pidinet):
         batch = {key: value[:32] for key, value in pool.data.items()}
         settle(model, batch | {"mask": world.masks(len(batch["latent"]), a.device)})
         stage.modules["average"].load_state_dict(model.state_dict())
-    trainer, chance = Trainer(a, model, pool, make.empty), random.Random(stage.step)
+    trainer, chance = Trainer(a, model, head, pool, make.empty), random.Random(stage.step)
+    first, last = a.still_share
     for progress in stage:
         if stage.step % a.refresh_every == 0:
             pool.refresh(a.refresh)
-        still = chance.random() < a.still_share * (1 - 0.7 * progress)
-        loss, error = trainer.loss(stage.step, still)
-        stage.update(loss, **{"frames" if still else "clips": error})
+        still = chance.random() < first + (last - first) * progress
+        loss, shown = trainer.loss(stage.step * processes() + rank(), still)
+        stage.update(loss, **shown)

@@ -10,9 +10,11 @@ import time
 from contextlib import nullcontext
 
 import torch
+import torch.distributed as workers
 from torch import nn
 
 import world
+from muon import Muon
 
 LONGEST_STEP = 20.0  # seconds: on a CPU a longer one was a pause of the process, and is not counted
 
@@ -30,16 +32,20 @@ class Stage:
     """
     stop = False
 
-    def __init__(self, a, name, modules, rate, minutes, warmup=200, average=None, decay=0.999, weight_decay=1e-3):
+    def __init__(self, a, name, modules, rate, minutes, warmup=200, average=None, decay=0.999, weight_decay=1e-3,
+                 by_muon=lambda name, p: False):
         """modules: {key: Module}, all trained where they require gradients; average: key of the one whose averaged
-        weights are kept under "average"."""
+        weights are kept under "average"; by_muon: which parameters Muon trains, AdamW the others."""
         self.a, self.name, self.modules, self.rate, self.minutes = a, name, dict(modules), rate, minutes
         self.warmup, self.decay, self.path = warmup, decay, a.work / (name + ".pt")
         for p in (p for module in modules.values() for p in module.parameters() if p.dim() == 4):
             p.data = p.data.contiguous(memory_format=torch.channels_last)
-        self.parameters = [p for m in modules.values() for p in m.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.parameters, rate, betas=(0.9, 0.98), weight_decay=weight_decay,
-                                           fused=True)
+        named = [(n, p) for m in modules.values() for n, p in m.named_parameters() if p.requires_grad]
+        self.parameters = [p for _, p in named]
+        kinds = [p for n, p in named if by_muon(n, p)], [p for n, p in named if not by_muon(n, p)]
+        self.optimizers = [torch.optim.AdamW(kinds[1], rate, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True)]
+        if kinds[0]:
+            self.optimizers.append(Muon(kinds[0], rate, weight_decay=weight_decay))
         self.trained = self.modules.get(average)
         if average:
             self.modules["average"] = copy.deepcopy(self.trained).requires_grad_(False)
@@ -47,23 +53,27 @@ class Stage:
         self.started = time.monotonic()
         if self.path.exists():
             self.load()
-        torch.manual_seed(a.seed + self.step)
-        self.generator = torch.Generator().manual_seed(1000003 * a.seed + self.step)
+        torch.manual_seed(a.seed + self.step + 7919 * rank())
+        self.generator = torch.Generator().manual_seed(1000003 * a.seed + self.step + 7919 * rank())
 
     def load(self):
         state = torch.load(self.path, map_location=self.a.device, weights_only=True)
         for key, module in self.modules.items():
             module.load_state_dict(state[key])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, values in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(values)
         self.step, self.spent, self.done = state["step"], state["spent"], state["done"]
 
     def save(self):
+        self.saved = time.monotonic()
+        if rank():
+            return
         state = {key: module.state_dict() for key, module in self.modules.items()}
-        state |= {"optimizer": self.optimizer.state_dict(), "step": self.step, "spent": self.spent, "done": self.done}
+        state |= {"optimizers": [o.state_dict() for o in self.optimizers], "step": self.step, "spent": self.spent,
+                  "done": self.done}
         fresh = self.path.with_suffix(".new")
         torch.save(state, fresh)
         os.replace(fresh, self.path)
-        self.saved = time.monotonic()
 
     @property
     def progress(self):
@@ -71,17 +81,22 @@ class Stage:
 
     def __iter__(self):
         last, self.saved = self.started, time.monotonic()
+        for module in self.modules.values():
+            share_state(module)
         while not self.done:
-            for group in self.optimizer.param_groups:
+            for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
                 group["lr"] = self.rate * min(1, (self.step + 1) / self.warmup) * (
                     0.02 + 0.49 * (1 + math.cos(math.pi * self.progress)))
             yield self.progress
             self.step += 1
             now = time.monotonic()
             took = now - last if self.a.device == "cuda" else min(now - last, LONGEST_STEP)
-            self.spent, last = self.spent + took, now
+            self.spent, over, last = self.spent + took, Stage.stop or now > self.a.slice_ends, now
+            if workers.is_initialized():  # all agree on the time and on the end
+                said = torch.tensor([self.spent, float(over)], dtype=torch.float64)
+                workers.all_reduce(said)
+                self.spent, over = float(said[0]) / processes(), bool(said[1])
             self.done = self.progress >= 1
-            over = Stage.stop or now > self.a.slice_ends
             if self.done or over or now - self.saved > 120:
                 self.save()
             if over and not self.done:
@@ -90,10 +105,13 @@ class Stage:
 
     def update(self, loss, **shown):
         """One step of the optimizer and of the averaged weights; prints the mean of what is shown now and then."""
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        share_gradients(self.parameters)
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         if self.trained is not None:
             decay = min(self.decay, (1 + self.step) / (20 + self.step))
             with torch.no_grad():
@@ -107,8 +125,41 @@ class Stage:
                 "  ".join(f"{key} {float(value):.4f}" for key, value in self.seen.items()))
 
 
+def rank():
+    """Of this process among those of torchrun; 0 alone."""
+    return workers.get_rank() if workers.is_initialized() else 0
+
+
+def processes():
+    return workers.get_world_size() if workers.is_initialized() else 1
+
+
+@torch.no_grad()
+def share_gradients(parameters):
+    """Each process gets the mean of all. What one leaves out in a step, all leave out."""
+    if not workers.is_initialized():
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients]) / processes()
+    workers.all_reduce(flat)
+    for g, mean in zip(gradients, flat.split([g.numel() for g in gradients])):
+        g.copy_(mean.view(g.shape))
+
+
+@torch.no_grad()
+def share_state(module):
+    """All processes go on with the first one's."""
+    if not workers.is_initialized():
+        return
+    for tensor in module.state_dict().values():
+        whole = tensor.contiguous()
+        workers.broadcast(whole, 0)
+        tensor.copy_(whole)
+
+
 def say(text):
-    print(text, file=sys.stderr, flush=True)
+    if not rank():
+        print(text, file=sys.stderr, flush=True)
 
 
 def stop_on_signals():

@@ -3,6 +3,7 @@
 
     train.py --minutes 25 --out build/mini                 everything, from nothing; meant for a GPU
     train.py --minutes 60 --keep vae,clip,midas --go-on    goes on with the UNet of --start alone; also for a CPU
+    torchrun --nproc-per-node 2 train.py --threads 1 ...   the same by two processes: faster on two cores
 
 The stages are the autoencoder, the towers, depth and the UNet, which has most of the minutes; then what is trained by
 then is written to --out in fp16, with model.json. All the data are drawn on the way (world.py). Each stage keeps its
@@ -21,12 +22,13 @@ sys.path.insert(0, str(HERE.parent))
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(HERE.parents[1] / "build/train/compiled"))
 
 import torch                                                     # noqa: E402
+import torch.distributed as workers                              # noqa: E402
 
 import autoencoder                                               # noqa: E402
 import clip as clip_module                                       # noqa: E402
 import denoiser                                                  # noqa: E402
 import midas as midas_module                                     # noqa: E402
-from stage import Interrupted, read_weights, say, stop_on_signals, write_weights  # noqa: E402
+from stage import Interrupted, rank, read_weights, say, stop_on_signals, write_weights  # noqa: E402
 from torch_cases import config_of                                # noqa: E402
 from torch_clip import Clip, ClipConfig                          # noqa: E402
 from torch_layers import Options                                 # noqa: E402
@@ -62,7 +64,8 @@ def parse():
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--plain", action="store_true", help="neither torch.compile nor bfloat16 on a GPU")
-    parser.add_argument("--still-share", type=float, default=0.6, help="of the UNet's batches at first: single frames")
+    parser.add_argument("--still-share", type=float, nargs=2, default=(0.6, 0.18), metavar=("FIRST", "LAST"),
+                        help="of the UNet's batches: single frames")
     for name, value in CPU.items():
         parser.add_argument("--" + name.replace("_", "-"), type=type(value),
                             help=f"{value} on a CPU, {GPU[name]} on a GPU")
@@ -154,29 +157,38 @@ def has(a, part):
     return (a.start / (part + ".safetensors") if part in given_ones else a.work / (part + ".pt")).exists()
 
 
+def train(a, part, minutes, config):
+    if part == "vae":
+        autoencoder.train(a, minutes, config_of(VAEConfig, without(config["vae"], "scale_factor")))
+    elif part == "clip":
+        clip_module.train(a, minutes)
+    elif part == "midas":
+        midas_module.train(a, minutes)
+    else:
+        denoiser.train(a, minutes, config_of(UNetConfig, config["unet"]), given(a, "unet") if a.go_on else None,
+                       *networks(a, config))
+
+
 def main():
     a = parse()
     torch.set_num_threads(a.threads)
     torch.set_float32_matmul_precision("high")
     a.work.mkdir(parents=True, exist_ok=True)
     stop_on_signals()
+    if "RANK" in os.environ:
+        workers.init_process_group("gloo")
     config, parts = configuration(a), [part for part in SHARES if part not in a.keep]
-    minutes = {part: a.minutes * SHARES[part] / sum(SHARES[p] for p in parts) for part in parts}
-    unet_config = config_of(UNetConfig, config["unet"])
     try:
-        if not a.export_now:
-            if "vae" in parts:
-                autoencoder.train(a, minutes["vae"], config_of(VAEConfig, without(config["vae"], "scale_factor")))
-            if "clip" in parts:
-                clip_module.train(a, minutes["clip"])
-            if "midas" in parts:
-                midas_module.train(a, minutes["midas"])
-            if "unet" in parts:
-                denoiser.train(a, minutes["unet"], unet_config, given(a, "unet") if a.go_on else None,
-                               *networks(a, config))
+        for part in [] if a.export_now else parts:
+            train(a, part, a.minutes * SHARES[part] / sum(SHARES[p] for p in parts), config)
+            if workers.is_initialized():
+                workers.barrier()  # the next stage reads what the first process has written
     except Interrupted:
         say("not finished")
-    return export(a, config)
+    status = 0 if rank() else export(a, config)
+    if workers.is_initialized():
+        workers.destroy_process_group()
+    return status
 
 
 if __name__ == "__main__":
