@@ -23,9 +23,10 @@ static void enter(void) {
 
 TestSuite(embedded_unet, .init = enter, .fini = program_leave);
 
-// Of a frame: the share of red and orange pixels, their mean column, and the mean brightness of all others.
+// Of a frame: the share of red and orange pixels, their mean column, the part of their bounding box that they fill, and
+// the mean brightness of all others.
 typedef struct look {
-  double share, column, brightness;
+  double share, column, fill, brightness;
 } look;
 
 static void generate(look out[FRAMES], const char *arguments) {
@@ -40,13 +41,17 @@ static void generate(look out[FRAMES], const char *arguments) {
   for (int f = 0; f < FRAMES; f++) {
     const float *red = (const float *)video->data + (size_t)f * PIXELS, *green = red + FRAMES * PIXELS,
                 *blue = green + FRAMES * PIXELS;
-    double found = 0, columns = 0, rest = 0;
+    double found = 0, columns = 0, rest = 0, left = SIDE, right = 0, top = SIDE, bottom = 0;
     for (int i = 0; i < PIXELS; i++)
-      if (red[i] - blue[i] > 0.3F)
+      if (red[i] - blue[i] > 0.3F) {
         found++, columns += i % SIDE;
-      else
+        left = fmin(left, i % SIDE), right = fmax(right, i % SIDE + 1);
+        top = fmin(top, i / SIDE), bottom = fmax(bottom, i / SIDE + 1);
+      } else {
         rest += (double)(red[i] + green[i] + blue[i]) / 3;
-    out[f] = (look){found / PIXELS, columns / fmax(1, found), rest / fmax(1, PIXELS - found)};
+      }
+    out[f] = (look){found / PIXELS, columns / fmax(1, found), found / fmax(1, (right - left) * (bottom - top)),
+                    rest / fmax(1, PIXELS - found)};
   }
   vc_tensor_file_close(&file);
 }
@@ -63,6 +68,24 @@ Test(embedded_unet, depth_and_words_decide_place_and_colours) {
   }
   double moved = seen[FRAMES - 1].column - seen[0].column;  // in the depth sequence it is 64 pixels
   cr_expect(moved > 40 && moved < 90, "the circle moved by %g pixels", moved);
+}
+
+// A square fills its bounding box, a circle 0.79 of it, a triangle half: the same noise with other words.
+Test(embedded_unet, words_decide_the_kind_of_shape) {
+  static const char *const shapes[] = {"triangle", "circle", "square"};
+  enum { SHAPES = 3, SEEDS = 2 };
+  double fill[SHAPES] = {0};
+  for (int k = 0; k < SHAPES; k++)
+    for (int seed = 2; seed < 2 + SEEDS; seed++) {
+      char arguments[128];
+      look seen[FRAMES];
+      snprintf(arguments, sizeof arguments, "--prompt 'a red %s over a gray background' --seed %d", shapes[k], seed);
+      generate(seen, arguments);
+      for (int f = 0; f < FRAMES; f++) fill[k] += seen[f].fill / (FRAMES * SEEDS);
+    }
+  cr_expect(fill[0] > 0.35 && fill[0] < 0.58, "triangles fill %g of their boxes", fill[0]);
+  cr_expect(fill[1] > 0.66 && fill[1] < 0.82, "circles fill %g of their boxes", fill[1]);
+  cr_expect(fill[2] > 0.8, "squares fill %g of their boxes", fill[2]);
 }
 
 // The same noise twice: what differs is the stroke alone.
